@@ -51,6 +51,14 @@ def state(request):
         shutil.rmtree(directory, ignore_errors=True)
 
 
+@pytest.fixture(scope="module")
+def module_state(state):
+    """A directory for the parts of one module: another one each time, as a worker may come to a module twice."""
+    directory = Path(tempfile.mkdtemp(prefix="module-", dir=state))
+    directory.chmod(0o755)
+    return directory
+
+
 class _Parts:
     """The shared parts, started together by the first fixture that wants one, and waited for one by one."""
 

@@ -47,8 +47,8 @@ class Restorable(chosen()):
 
 
 @pytest.fixture(scope="module")
-def node(state):
-    with Restorable(state / "restorable") as node:
+def node(module_state):
+    with Restorable(module_state / "restorable") as node:
         yield node
 
 

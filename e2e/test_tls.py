@@ -21,14 +21,14 @@ def certificates(authority):
 
 
 @pytest.fixture(scope="module")
-def stranger(state):
+def stranger(module_state):
     """An authority that signed nothing here."""
-    return pki.Authority(state / "stranger", "a stranger")
+    return pki.Authority(module_state / "stranger", "a stranger")
 
 
 @pytest.fixture(scope="module")
-def tls_postgres(state, certificates):
-    with Postgres(state / "postgres-tls", ssl=certificates["good"], fsync=False) as server:
+def tls_postgres(module_state, certificates):
+    with Postgres(module_state / "postgres", ssl=certificates["good"], fsync=False) as server:
         yield server
 
 
