@@ -53,7 +53,7 @@ static const char *const names[] = {
 	[WRITE_POD_END] = "end of pod",
 };
 
-static void log_failure(const struct resource *r, enum write write, const struct err *err)
+static void log_write_failure(const struct resource *r, enum write write, const struct err *err)
 {
 	bool conflict = err->kind == ERR_CONFLICT || err->kind == ERR_NOT_FOUND;
 	/* The objects of a pod are several, and some may be those of an earlier PgSync. */
@@ -78,7 +78,7 @@ void resource_end_write(struct resource *r, enum write write, const struct err *
 		operator_reconciled(r, "success");
 		return;
 	}
-	log_failure(r, write, err);
+	log_write_failure(r, write, err);
 	resource_write_refused(r, write, err);
 	workqueue_add_rate_limited(r->op->queue, r->key, now_ms);
 	operator_reconciled(r, "error");
