@@ -96,6 +96,27 @@ def test_rows_that_a_pipeline_of_the_index_drops_are_left_out_by_the_bootstrap(s
         opensearch.request("DELETE", f"_index_template/{unique}")
 
 
+CHANGED = {"_index": "{}-elsewhere", "_id": "another", "_version": 1}
+
+
+@pytest.mark.parametrize("field", CHANGED)
+def test_document_that_a_pipeline_puts_elsewhere_is_a_dead_letter(field, start, pipeline, books, opensearch, index):
+    """The engine answers that a document was created; but not in this index, not under this id, or not at all."""
+    value = CHANGED[field].format(index) if field == "_index" else CHANGED[field]
+    run = start(pipeline=pipeline({"script": {"lang": "painless", "source": f"if (ctx.title == 'moved') {{ ctx.{field} = params.value }}",
+                                              "params": {"value": value}}}))
+    books.sql("UPDATE books SET title = 'moved' WHERE id IN (1, 2); UPDATE books SET title = 'kept' WHERE id = 3")
+    eventually(lambda: opensearch.document(index, 3)["title"] == "kept", 30, "the change after them")
+    eventually(lambda: run.condition("Degraded").get("reason") == "DeadLetters", 30, lambda: f"dead letters ({run.status()})")
+    letters = opensearch.documents(f"{index}-dead-letters")
+    assert {(id, letter["type"]) for id, letter in letters.items()} == {("1", "changed_by_pipeline"), ("2", "changed_by_pipeline")}
+    assert all(f"[{field}] was changed by an ingest pipeline" in letter["reason"] for letter in letters.values())
+    books.sql("UPDATE books SET title = 'stays' WHERE id = 1; DELETE FROM books WHERE id = 2")
+    eventually(lambda: opensearch.document(index, 1)["title"] == "stays" and not opensearch.document(index, 2), 30, "the corrected documents")
+    eventually(lambda: opensearch.documents(f"{index}-dead-letters") == {}, 30, "the end of the dead letters")
+    opensearch.delete_indices(f"{index}-elsewhere")
+
+
 # --- Problems that are not a document's
 
 

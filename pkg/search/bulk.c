@@ -365,8 +365,10 @@ static int judge_item(struct slot *slot, size_t i, struct err *why, struct err *
 	struct bulk *bulk = slot->bulk;
 	struct bulk_entry *entry = &slot->body.entries[i];
 	struct bulk_item item = bulk_answer_item(&slot->answer, i);
-	struct bulk_judgement judgement = bulk_judge(entry->is_delete, &item);
+	struct bulk_judgement judgement;
 
+	bulk_item_compare(&item, bulk->indices[entry->index].name, bulk_body_id(&slot->body, i), entry->version);
+	judgement = bulk_judge(entry->is_delete, &item);
 	entry->again = false;
 	switch (judgement.verdict) {
 	case BULK_DONE:

@@ -296,6 +296,60 @@ static void test_judge_when_there_is_no_error_then_the_result_decides(void **sta
 				 cases[i].verdict);
 }
 
+/* How the engines answer if an ingest pipeline has changed fields that begin with an underscore. The request was for
+ * version 70 of document `7|"x"` in books-g1. */
+static void test_judge_when_a_pipeline_changed_the_target_then_rejected(void **state)
+{
+#define CREATED ",\"result\":\"created\",\"status\":201"
+#define CONFLICT(version)                                                                                      \
+	",\"status\":409,\"error\":{\"type\":\"version_conflict_engine_exception\",\"reason\":\"[7]: version " \
+	"conflict, "                                                                                           \
+	"current version [90] is higher than the one provided [" version "]\"}"
+#define ID "\"_index\":\"books-g1\",\"_id\":\"7|\\\"x\\\"\""
+	static const struct {
+		const char *fields;
+		enum bulk_verdict verdict;
+		const char *words;
+	} cases[] = {
+		{ID ",\"_version\":70" CREATED, BULK_DONE, NULL},
+		{"\"result\":\"created\",\"status\":201", BULK_DONE, NULL},
+		{"\"_index\":\"other\",\"_id\":\"7|\\\"x\\\"\",\"_version\":70" CREATED, BULK_REJECT,
+		 "field \"_index\""},
+		{"\"_index\":\"books-g1\",\"_id\":\"8\",\"_version\":70" CREATED, BULK_REJECT, "field \"_id\""},
+		{ID ",\"_version\":71" CREATED, BULK_REJECT, "field \"_version\""},
+		{ID CONFLICT("70"), BULK_STALE, NULL},
+		{ID CONFLICT("1"), BULK_REJECT, "field \"_version\""},
+		{ID CONFLICT("a number"), BULK_STALE, NULL},
+		{"\"_index\":\"an alias\",\"_id\":\"7|\\\"x\\\"\",\"_version\":-3,\"result\":\"noop\",\"status\":200",
+		 BULK_DROPPED, NULL},
+		{"\"_index\":\"other\",\"_id\":\"8\",\"status\":500,\"error\":{\"type\":\"translog_exception\","
+		 "\"reason\":\"x\"}",
+		 BULK_RETRY, NULL},
+	};
+#undef CREATED
+#undef CONFLICT
+#undef ID
+	UNUSED(state);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup_free_ char *text = xasprintf("{\"items\":[{\"index\":{%s}}]}", cases[i].fields);
+		_cleanup_(strbuf_release) struct strbuf words;
+		struct bulk_answer answer;
+		struct bulk_item item;
+		struct err err;
+
+		assert_int_equal(decode(text, 1, &answer, &err), 0);
+		item = bulk_answer_item(&answer, 0);
+		bulk_item_compare(&item, "books-g1", "7|\"x\"", 70);
+		if (bulk_judge(false, &item).verdict != cases[i].verdict)
+			fail_msg("%s: another verdict than %d", text, cases[i].verdict);
+		strbuf_init(&words, 4096);
+		bulk_item_words(&item, &words);
+		if (cases[i].words)
+			assert_non_null(strstr(words.data, cases[i].words));
+		bulk_answer_release(&answer);
+	}
+}
+
 struct error_case {
 	int status;
 	const char *type, *reason;
@@ -718,6 +772,7 @@ int main(void)
 		cmocka_unit_test(test_decode_when_answer_contradicts_itself_then_invalid),
 		cmocka_unit_test(test_judge_when_status_result_and_error_disagree_then_not_done),
 		cmocka_unit_test(test_judge_when_there_is_no_error_then_the_result_decides),
+		cmocka_unit_test(test_judge_when_a_pipeline_changed_the_target_then_rejected),
 		cmocka_unit_test(test_judge_when_the_error_is_about_the_document_then_rejected),
 		cmocka_unit_test(test_judge_when_the_error_is_trouble_of_the_engine_then_never_rejected),
 		cmocka_unit_test(test_judge_when_a_user_can_end_the_trouble_then_the_remedy_says_how),

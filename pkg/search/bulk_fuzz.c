@@ -24,6 +24,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		assert(item.status >= 100 && item.status <= 599);
 		if (item.type)
 			assert(strlen(item.type) <= size && strlen(item.reason) <= size);
+		bulk_item_compare(&item, "books-g1", "1", 1);
 		(void)bulk_judge(i & 1, &item);
 	}
 	bulk_answer_release(&answer);

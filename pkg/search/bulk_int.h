@@ -14,10 +14,11 @@ void bulk_encode(struct strbuf *sb, const struct bulk_action *action, const char
 size_t bulk_encoded_max(const struct bulk_action *action, const char *index);
 
 /* The parts of the answer that the server is asked for (filter_path). Statuses are needed because items are identified
- * only by their position, results because a success may have written nothing. */
-#define BULK_FILTER                                                                                              \
-	"filter_path=took,errors,items.*.status,items.*.result,items.*.error.type,items.*.error.reason,items.*." \
-	"error.**.reason"
+ * only by their position, results because a success may have written nothing, and the other three because it may have
+ * written something else: an ingest pipeline can change them. */
+#define BULK_FILTER                                                                                          \
+	"filter_path=took,errors,items.*.status,items.*.result,items.*._index,items.*._id,items.*._version," \
+	"items.*.error.type,items.*.error.reason,items.*.error.**.reason"
 
 enum bulk_result {
 	BULK_RESULT_NONE = 0, /* none was given, or one that is not known */
@@ -34,9 +35,12 @@ struct bulk_answer {
 	int64_t took_ms;
 	uint16_t *statuses; /* one for each action */
 	uint8_t *results;
-	bool *deletes;       /* what the item says about its action */
-	uint32_t *errors_at; /* position of the item's error in texts; 0: none */
-	struct strbuf texts; /* "<type>\0<reason>\0" of errors */
+	bool *deletes;        /* what the item says about its action */
+	uint64_t *versions;   /* that it was written with, or refused; 0: not said */
+	uint32_t *indices_at; /* positions in texts; 0: none */
+	uint32_t *ids_at;
+	uint32_t *errors_at;
+	struct strbuf texts; /* "<type>\0<reason>\0" of errors, "<text>\0" of others */
 };
 
 struct bulk_item {
@@ -44,6 +48,8 @@ struct bulk_item {
 	enum bulk_result result;
 	bool is_delete;
 	const char *type, *reason; /* NULL: there is no error; "": it has none; borrowed from the answer */
+	const char *index, *id;    /* or NULL; borrowed, too */
+	uint64_t version;          /* or 0 */
 };
 
 /* Reads the answer to a request of n_actions. INVALID when it is not a bulk answer, contradicts itself, or has another
@@ -53,6 +59,8 @@ void bulk_answer_release(struct bulk_answer *answer);
 struct bulk_item bulk_answer_item(const struct bulk_answer *answer, size_t i);
 
 #define BULK_VERSION_CONFLICT "version_conflict_engine_exception"
+/* Our own type of error: bulk_item_compare. */
+#define BULK_CHANGED "changed_by_pipeline"
 
 enum bulk_verdict {
 	BULK_RETRY = 0, /* a problem of the engine, or something unknown: nothing is lost as long as it is sent again */
@@ -69,6 +77,9 @@ struct bulk_judgement {
 	enum bulk_verdict verdict;
 	const char *remedy; /* of a problem that a user can fix; or NULL */
 };
+
+/* If the item is not about this document or this version, makes that its error. */
+void bulk_item_compare(struct bulk_item *item, const char *index, const char *id, uint64_t version);
 
 /* Only errors that are known to be about a document are BULK_REJECT. */
 struct bulk_judgement bulk_judge(bool is_delete, const struct bulk_item *item);

@@ -34,6 +34,7 @@ struct rule {
 
 static const struct rule rules[] = {
 	{BULK_VERSION_CONFLICT, NULL, {.verdict = BULK_STALE}},
+	{BULK_CHANGED, NULL, DOCUMENT},
 
 	/* --- Problems that require a new attempt --- */
 	{"index_not_found_exception", NULL, {.verdict = BULK_NO_INDEX}},
@@ -133,9 +134,30 @@ static enum bulk_verdict judge_success(bool is_delete, const struct bulk_item *i
 	return success && item->result == BULK_RESULT_NOOP ? BULK_DROPPED : BULK_RETRY;
 }
 
+/* An ingest pipeline may have changed what the request said. Engines do not report a changed routing. What was dropped
+ * went nowhere: the answer has the name of the request, which may be an alias. */
+void bulk_item_compare(struct bulk_item *item, const char *index, const char *id, uint64_t version)
+{
+	bool conflict = item->type && !strcmp(item->type, BULK_VERSION_CONFLICT);
+
+	if ((item->type && !conflict) || item->result == BULK_RESULT_NOOP)
+		return;
+	if (item->index && strcmp(item->index, index) != 0)
+		item->reason =
+			"field [_index] was changed by an ingest pipeline: it must not change where a document goes";
+	else if (item->id && strcmp(item->id, id) != 0)
+		item->reason =
+			"field [_id] was changed by an ingest pipeline: it must not change what a document is called";
+	else if (item->version && item->version != version)
+		item->reason = "field [_version] was changed by an ingest pipeline: versions order the writes";
+	else
+		return;
+	item->type = BULK_CHANGED;
+}
+
 struct bulk_judgement bulk_judge(bool is_delete, const struct bulk_item *item)
 {
-	if (item->type && item->status >= 300)
+	if (item->type && (item->status >= 300 || !strcmp(item->type, BULK_CHANGED)))
 		return judge_refusal(is_delete, item);
 	if (item->status == 401)
 		return (struct bulk_judgement){.verdict = BULK_FORBIDDEN};

@@ -183,7 +183,7 @@ static bool take_result(struct scanner *c, uint8_t *ret)
 
 struct decoder {
 	struct scanner c;
-	struct strbuf type, reason; /* of the item being read */
+	struct strbuf type, reason, word; /* of the item being read */
 	struct bulk_answer answer;
 	size_t n_actions, n_items;
 	bool has_items, errors;
@@ -192,8 +192,8 @@ struct decoder {
 
 /* What was read of an item. A key that comes twice makes the answer invalid: which of the two is true? */
 struct fields {
-	int64_t status;
-	bool status_seen, result_seen, error_seen;
+	int64_t status, version;
+	bool status_seen, result_seen, error_seen, index_seen, id_seen, version_seen;
 };
 
 static bool take_once(bool *seen)
@@ -204,8 +204,51 @@ static bool take_once(bool *seen)
 	return first;
 }
 
+/* The same index as in the item before it needs no other place. */
+static bool take_text(struct decoder *d, uint32_t *at, uint32_t before)
+{
+	strbuf_reset(&d->word);
+	if (!copy_string(&d->c, &d->word))
+		return false;
+	if (before && !strcmp(d->answer.texts.data + before, d->word.data)) {
+		*at = before;
+		return true;
+	}
+	*at = (uint32_t)d->answer.texts.len;
+	strbuf_add(&d->answer.texts, d->word.data, d->word.len);
+	strbuf_addc(&d->answer.texts, '\0');
+	return true;
+}
+
+/* That of a document which was dropped is negative, and counts as none. */
+static bool take_version(struct scanner *c, int64_t *ret)
+{
+	skip_blanks(c);
+	return c->at < c->end && *c->at == '-' ? skip_value(c) : take_number(c, ret);
+}
+
+static bool take_target(struct decoder *d, const struct slice *key, struct fields *f, bool *ret_other)
+{
+	uint32_t *indices = d->answer.indices_at;
+
+	*ret_other = false;
+	if (slice_equals(key, "\"_index\""))
+		return take_once(&f->index_seen) &&
+		       take_text(d, &indices[d->n_items], d->n_items ? indices[d->n_items - 1] : 0);
+	if (slice_equals(key, "\"_id\""))
+		return take_once(&f->id_seen) && take_text(d, &d->answer.ids_at[d->n_items], 0);
+	if (slice_equals(key, "\"_version\""))
+		return take_once(&f->version_seen) && take_version(&d->c, &f->version);
+	*ret_other = true;
+	return true;
+}
+
 static bool take_field(struct decoder *d, const struct slice *key, struct fields *f)
 {
+	bool other, ok = take_target(d, key, f, &other);
+
+	if (!other)
+		return ok;
 	if (slice_equals(key, "\"status\""))
 		return take_once(&f->status_seen) && take_number(&d->c, &f->status);
 	if (slice_equals(key, "\"result\""))
@@ -213,6 +256,19 @@ static bool take_field(struct decoder *d, const struct slice *key, struct fields
 	if (slice_equals(key, "\"error\""))
 		return take_once(&f->error_seen) && take_error(&d->c, &d->type, &d->reason, 0);
 	return skip_value(&d->c);
+}
+
+/* "[7]: version conflict, current version [9] is higher than the one provided [8]": what was refused. */
+static uint64_t refused_version(const char *reason)
+{
+	static const char before[] = "the one provided [";
+	const char *at = strstr(reason, before);
+	uint64_t version;
+
+	if (!at)
+		return 0;
+	at += strlen(before);
+	return parse_u64(at, strspn(at, "0123456789"), &version) ? version : 0;
 }
 
 /* An error without type and reason is one, too. */
@@ -266,6 +322,7 @@ static bool take_item(struct decoder *d)
 	if (!take_word(&d->c, "}") || fields.status < 100 || fields.status > 599)
 		return false;
 	d->answer.statuses[d->n_items] = (uint16_t)fields.status;
+	d->answer.versions[d->n_items] = fields.error_seen ? refused_version(d->reason.data) : (uint64_t)fields.version;
 	if (fields.error_seen)
 		keep_error(d);
 	d->n_items++;
@@ -345,15 +402,20 @@ int bulk_decode(const char *data, size_t len, size_t n_actions, struct bulk_answ
 
 	strbuf_init(&d.type, len);
 	strbuf_init(&d.reason, len);
+	strbuf_init(&d.word, len);
 	strbuf_init(&d.answer.texts, 2 * len + 1);
 	strbuf_addc(&d.answer.texts, '\0'); /* so that no error has position 0 */
 	d.answer.statuses = xcalloc(n_actions, sizeof(*d.answer.statuses));
 	d.answer.results = xcalloc(n_actions, sizeof(*d.answer.results));
 	d.answer.deletes = xcalloc(n_actions, sizeof(*d.answer.deletes));
+	d.answer.versions = xcalloc(n_actions, sizeof(*d.answer.versions));
+	d.answer.indices_at = xcalloc(n_actions, sizeof(*d.answer.indices_at));
+	d.answer.ids_at = xcalloc(n_actions, sizeof(*d.answer.ids_at));
 	d.answer.errors_at = xcalloc(n_actions, sizeof(*d.answer.errors_at));
 	r = decode_answer(&d, data, err);
 	strbuf_release(&d.type);
 	strbuf_release(&d.reason);
+	strbuf_release(&d.word);
 	if (r < 0)
 		bulk_answer_release(&d.answer);
 	else
@@ -363,24 +425,34 @@ int bulk_decode(const char *data, size_t len, size_t n_actions, struct bulk_answ
 
 void bulk_answer_release(struct bulk_answer *answer)
 {
-	free(answer->statuses);
-	free(answer->results);
-	free(answer->deletes);
-	free(answer->errors_at);
+	free(TAKE_PTR(answer->statuses));
+	free(TAKE_PTR(answer->results));
+	free(TAKE_PTR(answer->deletes));
+	free(TAKE_PTR(answer->versions));
+	free(TAKE_PTR(answer->indices_at));
+	free(TAKE_PTR(answer->ids_at));
+	free(TAKE_PTR(answer->errors_at));
 	strbuf_release(&answer->texts);
-	answer->statuses = NULL;
-	answer->results = NULL;
-	answer->deletes = NULL;
-	answer->errors_at = NULL;
+}
+
+static const char *text_at(const struct bulk_answer *answer, uint32_t at)
+{
+	return at ? answer->texts.data + at : NULL;
 }
 
 struct bulk_item bulk_answer_item(const struct bulk_answer *answer, size_t i)
 {
 	struct bulk_item item = {
-		.status = answer->statuses[i], .result = answer->results[i], .is_delete = answer->deletes[i]};
+		.status = answer->statuses[i],
+		.result = answer->results[i],
+		.is_delete = answer->deletes[i],
+		.index = text_at(answer, answer->indices_at[i]),
+		.id = text_at(answer, answer->ids_at[i]),
+		.version = answer->versions[i],
+	};
 
 	if (answer->errors_at[i]) {
-		item.type = answer->texts.data + answer->errors_at[i];
+		item.type = text_at(answer, answer->errors_at[i]);
 		item.reason = item.type + strlen(item.type) + 1;
 	}
 	return item;
