@@ -251,6 +251,24 @@ def test_no_change_is_lost_when_the_publication_is_altered(run, books, opensearc
     assert books.publications() == [name] and len(books.slots()) == 1
 
 
+@pytest.mark.parametrize("stopped", [False, True])
+def test_publication_that_had_another_name_for_a_while_is_followed_again(run, books, opensearch, index, stopped):
+    """What was written meanwhile cannot be decoded, not even once the publication has its name again."""
+    (name,) = books.publications()
+    if stopped:
+        run.stop()
+    books.sql(f"ALTER PUBLICATION {name} RENAME TO another")
+    books.sql("UPDATE books SET title = 'changed meanwhile' WHERE id = 3")
+    books.sql(f"ALTER PUBLICATION another RENAME TO {name}")
+    if stopped:
+        run.start()
+    equal(opensearch, index, books, timeout=60)
+    books.sql("UPDATE books SET title = 'and followed' WHERE id = 4")
+    equal(opensearch, index, books)
+    eventually(lambda: run.condition("Ready").get("status") == "True", 20, lambda: f"Ready ({run.status()})")
+    assert books.publications() == [name] and len(books.slots()) == 1
+
+
 def test_changes_from_before_a_key_changed_its_type_are_applied(worker, manifest, books, opensearch, index):
     """They are still in the WAL, with values that the new type does not accept; the rebuilt index contains their effect."""
     books.sql("""CREATE TABLE codes (code text PRIMARY KEY, n int); CREATE TABLE uses (id int PRIMARY KEY, code text REFERENCES codes);

@@ -16,6 +16,9 @@ struct landmarks {
 	struct checkpoint_landmark newest;
 	uint64_t expected; /* the stream contains `newest` again, at this position; 0: it need not */
 	bool missed;       /* it did not */
+	/* The server decodes with the catalog of the moment at which a change was written. If the publication had
+	 * another name then, the stream ends at this change, whatever the publication is called later. */
+	bool undecodable;
 };
 
 /* The stream begins where the slot is. The slot must be free, so that its position does not move any more. */

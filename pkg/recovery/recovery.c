@@ -19,7 +19,8 @@ static const char *const texts[] = {
 	[RECOVERY_RESYNC_REQUESTED] = "spec.resyncNonce changed",
 	[RECOVERY_SLOT_GONE] = "the replication slot is gone",
 	[RECOVERY_WAL_LOST] = "the server dropped WAL that the replication slot needed",
-	[RECOVERY_PUBLICATION_GONE] = "the publication was dropped, and the slot's WAL cannot be decoded without it",
+	[RECOVERY_PUBLICATION_GONE] =
+		"the publication was dropped or renamed, and the slot's WAL cannot be decoded without it",
 	[RECOVERY_ENGINE_RESTORED] = "the slot is ahead of what the search engine has (after a restore of the engine)",
 	[RECOVERY_SCHEMA_CHANGED] = "the schema or one of its tables changed",
 	[RECOVERY_ENUM_RENAMED] = "a value of an enum was renamed",
@@ -114,7 +115,7 @@ static enum recovery_cause history_trouble(const struct recovery_input *in)
 		return RECOVERY_SLOT_GONE;
 	if (in->slot.state == PG_SLOT_LOST)
 		return RECOVERY_WAL_LOST;
-	if (!in->publication ||
+	if (!in->publication || in->undecodable ||
 	    (cp->publication_fingerprint && !pg_publication_same(in->publication, cp->publication_fingerprint)))
 		return RECOVERY_PUBLICATION_GONE;
 	return RECOVERY_NOTHING_WRONG;

@@ -22,6 +22,7 @@ struct recovery_input {
 	struct pg_timeline timeline;   /* the server's, in its history, */
 	struct pg_timeline earlier;    /* and the one that has the number of the checkpoint's */
 	bool missed;                   /* the stream lacked a transaction that it once had (landmarks.h) */
+	bool undecodable;              /* the server could not decode the slot's WAL (landmarks.h) */
 	uint64_t horizon;              /* what is in the indices was read before this position; 0: not known */
 	const char *publication;       /* its fingerprint; NULL: there is none */
 	bool publication_lacks_tables; /* of the plans */

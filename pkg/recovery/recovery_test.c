@@ -107,6 +107,11 @@ static void find_missed(struct world *w)
 	w->in.missed = true;
 }
 
+static void find_undecodable(struct world *w)
+{
+	w->in.undecodable = true;
+}
+
 static void find_wal_behind(struct world *w)
 {
 	w->in.slot.current_lsn = 999;
@@ -254,6 +259,7 @@ static const struct {
 	{"slot gone", find_slot_gone, {.action = RECOVERY_NEW_SLOT, .cause = RECOVERY_SLOT_GONE}},
 	{"WAL lost", find_wal_lost, {.action = RECOVERY_NEW_SLOT, .cause = RECOVERY_WAL_LOST}},
 	{"no publication", find_no_publication, {.action = RECOVERY_NEW_SLOT, .cause = RECOVERY_PUBLICATION_GONE}},
+	{"not decodable", find_undecodable, {.action = RECOVERY_NEW_SLOT, .cause = RECOVERY_PUBLICATION_GONE}},
 	{"another publication",
 	 find_another_publication,
 	 {.action = RECOVERY_NEW_SLOT, .cause = RECOVERY_PUBLICATION_GONE}},

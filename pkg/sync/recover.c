@@ -81,6 +81,7 @@ static int inspect(struct attempt *at, struct found *f, struct err *err)
 	in->streamed = at->past->streamed;
 	in->walsender_pid = at->past->walsender_pid;
 	in->missed = at->run->landmarks.missed;
+	in->undecodable = at->run->landmarks.undecodable;
 	return 0;
 }
 

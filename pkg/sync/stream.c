@@ -305,6 +305,7 @@ static void *run_stream(void *user)
 	struct err err = {0}, ignored;
 	int r = loop(s, &err);
 
+	s->in.landmarks->undecodable = err.reason == REASON_PUBLICATION_MISSING;
 	/* Acknowledges what may be by now, so that it is not streamed again. */
 	(void)!pg_stream_feedback(s->in.wal, durable(s), acknowledgeable(s), false, &ignored);
 	(void)pthread_mutex_lock(&s->lock);
