@@ -113,3 +113,17 @@ def test_generated_key_of_the_root_is_refused_with_what_to_do(state, unique, dat
     database.create_role()
     code, said = plan(state, unique, database, {"table": "t", "columns": ["a"]})
     assert code == 1 and "column `id` of the root's key is generated" in said and "use a table whose primary key" in said, said
+
+
+def test_temporal_foreign_key_is_not_taken_for_a_link(own_postgres, state, unique, opensearch):
+    """It says which rows overlap; joined as if its columns were equal, documents would lack most of their children."""
+    database = own_postgres(version="18.1", fsync=False).create_database(unique)
+    database.sql("CREATE EXTENSION btree_gist; CREATE TABLE t (id int, valid daterange, PRIMARY KEY (id, valid WITHOUT OVERLAPS));"
+                 "CREATE TABLE c (id int PRIMARY KEY, t_id int NOT NULL, valid daterange, FOREIGN KEY (t_id, PERIOD valid) REFERENCES t (id, PERIOD valid))")
+    database.create_role()
+    nodes = {"table": "t", "columns": ["id"], "children": [{"table": "c", "columns": ["id"], "relationship": dict(MANY)}]}
+    code, said = plan(state, unique, database, nodes, opensearch.url)
+    assert code == 1 and "spec.schema[0].nodes.children[0].relationship" in said and "there is no foreign key between public.t and public.c" in said, said
+    nodes["children"][0]["relationship"]["foreign_key"] = {"child": ["t_id"], "parent": ["id"]}
+    code, said = plan(state, unique, database, nodes, opensearch.url)
+    assert code == 0, said

@@ -72,10 +72,12 @@ static const char sql_indexes[] =
 	" FROM pg_index x JOIN pg_class c ON c.oid = x.indexrelid WHERE x.indrelid = ANY ($1::oid[])"
 	" ORDER BY x.indrelid, NOT x.indisprimary, c.relname";
 
-/* A key that references a partitioned table has one more constraint for each partition: only the first one counts. */
+/* A key that references a partitioned table has one more constraint for each partition: only the first one counts. A
+ * temporal key (Postgres 18) does not say which rows are equal. */
 static const char sql_foreign_keys[] =
 	"SELECT f.conrelid, f.conname, f.confrelid, " FROM_POSITIONS ", " TO_POSITIONS
 	" FROM pg_constraint f WHERE f.contype = 'f' AND f.conrelid = ANY ($1::oid[])"
+	" AND to_jsonb(f) ->> 'conperiod' IS DISTINCT FROM 'true'"
 	" AND NOT EXISTS (SELECT FROM pg_constraint p WHERE p.oid = f.conparentid AND p.conrelid = f.conrelid)"
 	" ORDER BY f.conrelid, f.conname";
 
