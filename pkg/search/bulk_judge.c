@@ -134,13 +134,13 @@ static enum bulk_verdict judge_success(bool is_delete, const struct bulk_item *i
 	return success && item->result == BULK_RESULT_NOOP ? BULK_DROPPED : BULK_RETRY;
 }
 
-/* An ingest pipeline may have changed what the request said. Engines do not report a changed routing. What was dropped
- * went nowhere: the answer has the name of the request, which may be an alias. */
+/* An ingest pipeline may have changed what the request said; deletions bypass it. Engines do not report a changed
+ * routing. What was dropped went nowhere: the answer has the name of the request, which may be an alias. */
 void bulk_item_compare(struct bulk_item *item, const char *index, const char *id, uint64_t version)
 {
 	bool conflict = item->type && !strcmp(item->type, BULK_VERSION_CONFLICT);
 
-	if ((item->type && !conflict) || item->result == BULK_RESULT_NOOP)
+	if (item->is_delete || (item->type && !conflict) || item->result == BULK_RESULT_NOOP)
 		return;
 	if (item->index && strcmp(item->index, index) != 0)
 		item->reason =
