@@ -259,10 +259,10 @@ static bool take_field(struct decoder *d, const struct slice *key, struct fields
 }
 
 /* "[7]: version conflict, current version [9] is higher than the one provided [8]": what was refused. */
-static uint64_t refused_version(const char *reason)
+static uint64_t refused_version(const char *text)
 {
 	static const char before[] = "the one provided [";
-	const char *at = strstr(reason, before);
+	const char *at = strstr(text, before);
 	uint64_t version;
 
 	if (!at)
