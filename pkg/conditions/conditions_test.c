@@ -320,6 +320,23 @@ static void test_report_ready_then_what_is_wrong_comes_first(void **state)
 	report_release(&report);
 }
 
+/* The remedy is at its end. */
+static void test_report_pressed_when_the_engine_uses_many_words_then_all_are_kept(void **state)
+{
+	struct report r;
+	struct err err;
+	char why[ERR_MSG_BYTES] = "";
+
+	UNUSED(state);
+	(void)err_set(&err, ERR_TRANSIENT, "index %0200d refuses a write (status 429): %0500d; free disk space", 1, 2);
+	report_init(&r);
+	report_pressure(&r, true, err.msg);
+	assert_true(report_pressed(&r, 0, why));
+	assert_string_equal(why, err.msg);
+	assert_non_null(strstr(why, "; free disk space"));
+	report_release(&r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -333,6 +350,7 @@ int main(void)
 		cmocka_unit_test(
 			test_report_ready_when_earlier_changes_may_be_missing_then_not_ready_before_they_are_written),
 		cmocka_unit_test(test_report_ready_then_what_is_wrong_comes_first),
+		cmocka_unit_test(test_report_pressed_when_the_engine_uses_many_words_then_all_are_kept),
 		cmocka_unit_test(test_report_json_when_an_index_is_built_again_then_the_progress_begins_again),
 		cmocka_unit_test(test_report_dead_letters_when_some_came_while_they_were_counted_then_these_stay),
 	};

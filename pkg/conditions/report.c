@@ -356,7 +356,7 @@ void report_pressure(struct report *report, bool under_pressure, const char *why
 	(void)pthread_mutex_unlock(&report->lock);
 }
 
-bool report_pressed(struct report *report, int64_t ms, char why[256])
+bool report_pressed(struct report *report, int64_t ms, char why[ERR_MSG_BYTES])
 {
 	bool pressed;
 

@@ -64,7 +64,7 @@ struct report {
 	struct report_bootstrap bootstrap;
 	unsigned pressing;   /* how many writers the search engine pushes back */
 	int64_t pressure_ms; /* since when there is one */
-	char pressure[256];
+	char pressure[ERR_MSG_BYTES];
 	json_t *findings;      /* an array, as in the status; NULL: nothing was checked yet. Owned */
 	size_t more_findings;  /* that did not fit into it */
 	char *retried;         /* the annotation's value that dead letters were retried for; or NULL */
@@ -127,7 +127,7 @@ void report_retried(struct report *report, const char *nonce);
 /* The search engine pushes a writer back, or accepts all of its writes again. Each writer reports the two in turn. */
 void report_pressure(struct report *report, bool under_pressure, const char *why);
 /* True when it has been pushing back for ms. Copies why in any case. */
-bool report_pressed(struct report *report, int64_t ms, char why[256]);
+bool report_pressed(struct report *report, int64_t ms, char why[ERR_MSG_BYTES]);
 
 /* Reports who holds a lock that we wait for; NULL: we no longer wait. */
 void report_lock(struct report *report, const char *holder);

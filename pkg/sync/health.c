@@ -48,7 +48,7 @@ int health_limit_wal(struct attempt *at, const struct pg_slot *slot, struct err 
 static void set_sink_condition(struct health *h)
 {
 	struct report *report = &h->attempt->run->report;
-	char why[256];
+	char why[ERR_MSG_BYTES];
 
 	if (report_pressed(report, PRESSURE_MS, why))
 		report_condition(report, CONDITION_SINK_REACHABLE, STATUS_FALSE, REASON_SINK_UNAVAILABLE,
