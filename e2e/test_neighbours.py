@@ -44,7 +44,7 @@ MIGRATIONS = {
         ROOTS, {"nodes": {"table": "things", "columns": ["id", "a"]}},
         "BEGIN; ALTER TABLE things RENAME a TO c; ALTER TABLE things ADD a text DEFAULT 'new'; COMMIT",
         "SELECT id, json_build_object('id', id, 'a', a) FROM things", "UPDATE things SET a = 'z' WHERE id = 1"),
-    "a link is written anew": (
+    "the values of a link are replaced": (
         KIDS, BELOW, "ALTER TABLE kids ALTER top TYPE int USING 6 - top", BELOW_ALL, "UPDATE kids SET top = 3 WHERE id = 1"),
     "another column becomes the key": (
         ["CREATE TABLE things (id int PRIMARY KEY, code text NOT NULL)", "INSERT INTO things VALUES (1, 'a'), (2, 'b')"], THINGS,
@@ -106,7 +106,7 @@ INTERVENTIONS = {
 
 
 @pytest.mark.parametrize("what", INTERVENTIONS)
-def test_slot_that_somebody_else_has_moved_leads_to_a_rebuild(what, sync):  # noqa: F811
+def test_slot_that_another_client_has_moved_leads_to_a_rebuild(what, sync):  # noqa: F811
     """The changes that it passed over do not come again."""
     sync.sql(*KIDS)
     sync.start(BELOW)
