@@ -113,6 +113,38 @@ def test_commit_that_is_not_visible_yet_is_neither_written_nor_acknowledged(work
     run.process.check()
 
 
+@pytest.mark.parametrize("prepared", [False, True])
+def test_bootstrap_waits_for_the_newest_transaction_that_the_slot_comes_after(worker, manifest, database, opensearch, index, prepared):
+    """A transaction that commits while the server waits for others to create the slot is not in the stream, so no row may be
+    read before everyone sees it. No later transaction has ended: the server's snapshots do not list such a one as running."""
+
+    def open_transaction(connection):
+        connection.execute("BEGIN")
+        return connection.execute("SELECT pg_current_xact_id()::xid::text").fetchone()[0]
+
+    def slot_awaits(xid):
+        eventually(lambda: database.sql("SELECT 1 FROM pg_locks WHERE locktype = 'transactionid' AND NOT granted AND transactionid = %s::xid", xid),
+                   30, f"the creation of the slot to wait for transaction {xid}")
+
+    with database.connect() as first, database.connect() as second:
+        before = open_transaction(first)
+        run = worker(manifest).start()
+        slot_awaits(before)
+        meanwhile = open_transaction(second)
+        first.execute("ROLLBACK")
+        slot_awaits(meanwhile)
+        statement = "UPDATE books SET title = 'held' WHERE id = 1"
+        if prepared:
+            database.sql(f"BEGIN; {statement}; PREPARE TRANSACTION 'held'")
+            statement = "COMMIT PREPARED 'held'"
+        with HeldCommit(database, statement) as held:
+            second.execute("ROLLBACK")
+            time.sleep(HELD_SECONDS)
+            held.release()
+    run.wait_ready()
+    wait_equal(opensearch, index, database)
+
+
 def test_change_that_the_engine_has_not_accepted_is_not_acknowledged(worker, manifest, database, opensearch, index, fault_proxy):
     manifest[1]["spec"]["sink"]["urls"] = [fault_proxy.url]
     run = worker(manifest).start().wait_ready()

@@ -306,20 +306,28 @@ int source_still_published(const struct source *source, const char *fingerprint,
 
 /* --- transactions --- */
 
-/* Notes the transactions that are running now. Caller frees *ret. */
+/* Notes the transactions that are running now. Caller frees *ret. A snapshot does not list transactions that began
+ * after the newest one that has ended, so that has to be one of ours: it writes nothing, and waits for no standby. */
 static int note_transactions(const struct source *source, char **ret, struct err *err)
 {
 	static const char sql[] = "SELECT coalesce(array_agg(x), '{}') FROM pg_snapshot_xip(pg_current_snapshot()) x";
 	_cleanup_(pg_result_freep) struct pg_result *noted = NULL;
 
-	if (pg_query(source->pg, sql, NULL, 0, &noted, err) < 0)
+	if (pg_exec(source->pg, "SELECT pg_current_xact_id()", err) < 0 ||
+	    pg_query(source->pg, sql, NULL, 0, &noted, err) < 0)
 		return err_wrap(err, "reading the running transactions");
 	*ret = xstrdup(pg_value(noted, 0, 0));
 	return 0;
 }
 
-/* *ret: a text that lists the noted transactions that have not ended yet, oldest first; NULL: none. Caller frees. The
- * state of another role's session is not visible. */
+/* A commit may be in the WAL while nobody sees it yet: for a moment, or for as long as it waits for a standby. A role
+ * without pg_read_all_stats sees no state of another role's session, which may then be committing. */
+#define MAY_BE_COMMITTING(session)                                       \
+	"(" session ".state IS NULL OR " session ".state = 'active' AND" \
+	" (" session ".wait_event = 'SyncRep' OR " session ".query_start > now() - interval '1 second'))"
+
+/* *ret: a text that lists the noted transactions that have not ended yet, oldest first; NULL: none. Caller frees. A
+ * session that ends a prepared transaction has no transaction id itself. */
 static int find_unfinished(const struct source *source, const char *noted, bool every, char **ret, struct err *err)
 {
 	static const char sql[] =
@@ -328,15 +336,17 @@ static int find_unfinished(const struct source *source, const char *noted, bool 
 		"  row_number() OVER (ORDER BY x) AS position, CASE WHEN a.pid IS NOT NULL THEN 'process ' || a.pid"
 		"   || ' (\"' || coalesce(a.application_name, '') || '\"' || coalesce(', ' || a.state, '')"
 		"   || ', database \"' || coalesce(a.datname, '') || '\")'"
-		"  ELSE coalesce((SELECT format('prepared transaction %L (database \"%s\")', p.gid, p.database)"
-		"   FROM pg_prepared_xacts p WHERE p.transaction = x::xid), 'transaction ' || x) END AS what"
+		"  WHEN p.gid IS NOT NULL THEN format('prepared transaction %L (database \"%s\")', p.gid, p.database)"
+		"  ELSE 'transaction ' || x END AS what"
 		" FROM unnest($1::xid8[]) x LEFT JOIN pg_stat_activity a ON a.backend_xid = x::xid"
+		" LEFT JOIN pg_prepared_xacts p ON p.transaction = x::xid"
 		" WHERE pg_snapshot_xmin(pg_current_snapshot()) <= x AND NOT pg_visible_in_snapshot(x, "
 		"pg_current_snapshot())"
 		" AND pg_xact_status(x) = 'in progress'"
-		" AND ($2::bool OR NOT EXISTS (SELECT FROM pg_prepared_xacts p WHERE p.transaction = x::xid))"
-		" AND ($2::bool OR a.pid IS NULL OR a.state = 'active' AND"
-		"  (a.wait_event = 'SyncRep' OR a.query_start > now() - interval '1 second'))) running";
+		" AND ($2::bool OR CASE WHEN p.gid IS NULL THEN " MAY_BE_COMMITTING(
+			"a") " ELSE EXISTS (SELECT FROM pg_stat_activity b WHERE b.datname = p.database AND "
+			     "b.backend_xid IS NULL"
+			     "  AND b.pid <> pg_backend_pid() AND " MAY_BE_COMMITTING("b") ") END)) running";
 	_cleanup_free_ char *listed = xasprintf("%d", LISTED);
 	const char *const params[] = {noted, every ? "t" : "f", listed};
 	_cleanup_(pg_result_freep) struct pg_result *left = NULL;

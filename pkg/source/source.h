@@ -121,8 +121,9 @@ char *source_slot_user(const struct source *source, const struct pg_slot *slot);
 /* Transactions whose commit is in the WAL before the slot's start, but which other sessions do not see yet, are in
  * neither the stream nor an early chunk. So a bootstrap waits for those that may be there.
  *
- * Waits for the transactions that are running now. Transactions whose session is visibly not committing, and prepared
- * ones, will commit later and be streamed: those are waited for only if `every` is set. */
+ * Waits for the transactions that are running now. Prepared ones, and those whose session is not committing, will
+ * commit later and be streamed: those are waited for only if `every` is set, or if the role cannot see what the
+ * sessions do (pg_read_all_stats). */
 int source_wait_for_transactions(const struct source *source, bool every, const struct source_waiting *waiting,
 				 struct err *err) WARN_UNUSED;
 /* Counts the table's rows, up to `most`. */
