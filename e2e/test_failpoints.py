@@ -14,11 +14,10 @@ from parts.search import eventually
 
 PROGRAMS = TREE / "bin-failpoint"
 NAMES = re.findall(r'\bX\([A-Z_]+, "([a-z.]+)"\)', (TREE / "pkg/base/failpoint.h").read_text())
-# Steps that the flow passes several times, later passes; and pauses that end a time limit or let others overtake.
+# Steps that the flow passes several times, later passes; and a pause in which the Lease expires.
 FURTHER = ["bulk.sent=kill@2", "bulk.answered=kill@3", "acknowledged=kill@5", "checkpoint.saved=fail@2",
-           "checkpoint.saved=kill@2", "checkpoint.saved=kill@3", "index.created=kill@2", "bulk.sent=wait:1500",
-           "checkpoint.saved=wait:1500", "alias.moved=wait:1500", "lease.renewed=wait:5000"]
-ALL = [f"{name}={action}" for name in NAMES for action in ("fail", "kill")] + FURTHER
+           "checkpoint.saved=kill@2", "checkpoint.saved=kill@3", "index.created=kill@2", "lease.renewed=wait:5000"]
+ALL = [f"{name}={action}" for name in NAMES for action in ("fail", "kill", "wait:1500")] + FURTHER
 USUAL = {"checkpoint.saved=kill", "alias.moved=kill", "bulk.answered=fail", "index.created=fail", "status.applied=kill"}
 NAME = "orders"
 # Long enough for a busy machine; the Lease of an operator that was killed expires soon.

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "cmd.h"
+#include "conditions/conditions.h"
 #include "metrics/metrics.h"
 #include "sync/sync.h"
 #include "web/web.h"
@@ -53,7 +54,7 @@ static void print_progress(struct run *run, const json_t *report, int64_t now)
 	if (changed)
 		log_info("run", "phase", KV_STR("phase", phase), KV_I64("rows", done),
 			 KV_STR("lag", jsonx_string(report, "stream.lag", "")));
-	else if (!run->terminal && !strcmp(phase, "Bootstrapping") && now >= run->printed_ms + 2000)
+	else if (!run->terminal && !strcmp(phase, phase_name(PHASE_BOOTSTRAPPING)) && now >= run->printed_ms + 2000)
 		log_info("run", "bootstrap", KV_STR("progress", jsonx_string(report, "bootstrap.progress", "")),
 			 KV_I64("rows", done));
 	else

@@ -20,26 +20,27 @@
 #include "base/err.h"
 
 /* X(identifier, name): all failpoints; `make check` compares this list with the code. */
-#define FAILPOINTS(X)                               \
-	X(SLOT_CREATED, "slot.created")             \
-	X(SLOT_DROPPED, "slot.dropped")             \
-	X(PUBLICATION_SET, "publication.set")       \
-	X(IDENTITY_SET, "identity.set")             \
-	X(CHECKPOINT_SAVED, "checkpoint.saved")     \
-	X(CHECKPOINT_DELETED, "checkpoint.deleted") \
-	X(INDEX_CREATED, "index.created")           \
-	X(INDEX_REFRESHED, "index.refreshed")       \
-	X(INDEX_DELETED, "index.deleted")           \
-	X(ALIAS_MOVED, "alias.moved")               \
-	X(CHUNK_READ, "chunk.read")                 \
-	X(BULK_SENT, "bulk.sent")                   \
-	X(BULK_ANSWERED, "bulk.answered")           \
-	X(DEADLETTER_WRITTEN, "deadletter.written") \
-	X(ACKNOWLEDGED, "acknowledged")             \
-	X(WORKER_STARTED, "worker.started")         \
-	X(FINALIZER_ADDED, "finalizer.added")       \
-	X(FINALIZER_REMOVED, "finalizer.removed")   \
-	X(STATUS_APPLIED, "status.applied")         \
+#define FAILPOINTS(X)                                 \
+	X(SLOT_CREATED, "slot.created")               \
+	X(SLOT_DROPPED, "slot.dropped")               \
+	X(PUBLICATION_SET, "publication.set")         \
+	X(PUBLICATION_DROPPED, "publication.dropped") \
+	X(IDENTITY_SET, "identity.set")               \
+	X(CHECKPOINT_SAVED, "checkpoint.saved")       \
+	X(CHECKPOINT_DELETED, "checkpoint.deleted")   \
+	X(INDEX_CREATED, "index.created")             \
+	X(INDEX_REFRESHED, "index.refreshed")         \
+	X(INDEX_DELETED, "index.deleted")             \
+	X(ALIAS_MOVED, "alias.moved")                 \
+	X(CHUNK_READ, "chunk.read")                   \
+	X(BULK_SENT, "bulk.sent")                     \
+	X(BULK_ANSWERED, "bulk.answered")             \
+	X(DEADLETTER_WRITTEN, "deadletter.written")   \
+	X(ACKNOWLEDGED, "acknowledged")               \
+	X(WORKER_STARTED, "worker.started")           \
+	X(FINALIZER_ADDED, "finalizer.added")         \
+	X(FINALIZER_REMOVED, "finalizer.removed")     \
+	X(STATUS_APPLIED, "status.applied")           \
 	X(LEASE_RENEWED, "lease.renewed")
 
 #ifdef PGSYNC_FAILPOINTS

@@ -166,7 +166,7 @@ static void test_report_json_then_stalled_is_there_only_when_true(void **state)
 	UNUSED(state);
 	report_init(&r);
 	report_stream_set(&r, &(struct report_stream){.slot = slot,
-						      .slot_state = "Active",
+						      .slot_state = REPORT_SLOT_ACTIVE,
 						      .confirmed_lsn = 0x100000010,
 						      .retained_bytes = 16777216});
 	report_progress(&r, 0, clock_wall_us() - 130 * INT64_C(1000000));

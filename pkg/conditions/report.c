@@ -430,16 +430,33 @@ static json_t *bootstrap_json(const struct report_bootstrap *b)
 	return object;
 }
 
+const char *report_slot_name(enum report_slot slot)
+{
+	static const char *const names[] = {
+		[REPORT_SLOT_UNKNOWN] = NULL,
+		[REPORT_SLOT_INACTIVE] = "Inactive",
+		[REPORT_SLOT_ACTIVE] = "Active",
+		[REPORT_SLOT_LOST] = "Lost",
+	};
+
+	return names[slot];
+}
+
+bool report_slot_is(const json_t *stream, enum report_slot slot)
+{
+	return strcmp(jsonx_string(stream, "slotState", ""), report_slot_name(slot) ?: "") == 0;
+}
+
 static json_t *stream_json(const struct report *report)
 {
 	const struct report_stream *s = &report->stream;
 	uint64_t confirmed = report->acked_lsn > s->confirmed_lsn ? report->acked_lsn : s->confirmed_lsn;
 	int64_t lag = lag_seconds(report);
 	json_t *object = json_pack("{s:s*, s:s*, s:s*}", "slotName", s->slot, "publicationName", s->publication,
-				   "slotState", s->slot_state);
+				   "slotState", report_slot_name(s->slot_state));
 	char lsn[LSN_BYTES], text[AMOUNT_BYTES];
 
-	if (!s->slot_state)
+	if (s->slot_state == REPORT_SLOT_UNKNOWN)
 		return object;
 	(void)json_object_set_new(object, "confirmedFlushLSN", json_string(lsn_format(confirmed, lsn)));
 	(void)json_object_set_new(object, "lagBytes", json_integer((json_int_t)s->lag_bytes));

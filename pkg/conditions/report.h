@@ -38,11 +38,17 @@ struct report_index {
 	char *fingerprint; /* sink/index_fingerprint.h, as of the last check; NULL: not known */
 };
 
+enum report_slot { REPORT_SLOT_UNKNOWN, REPORT_SLOT_INACTIVE, REPORT_SLOT_ACTIVE, REPORT_SLOT_LOST };
+/* Its name in statuses; NULL: unknown. */
+const char *report_slot_name(enum report_slot slot);
+/* Whether `stream` of a status says so; NULL: nothing is known. */
+bool report_slot_is(const json_t *stream, enum report_slot slot);
+
 struct report_stream {
 	char *slot, *publication;
 	uint64_t confirmed_lsn;
 	uint64_t lag_bytes, retained_bytes;
-	const char *slot_state; /* "Active", "Inactive", "Lost", or NULL: unknown */
+	enum report_slot slot_state;
 };
 
 struct report_bootstrap {

@@ -6,12 +6,19 @@
 
 #include "base/clock.h"
 #include "base/sandbox.h"
+#include "conditions/report.h"
 #include "operator/operator_int.h"
 #include "operator/status_int.h"
 
 enum { STUCK_MS = 30 * 1000, CODE_BYTES = 8, HEALTH_ROUTES = 2, INDICES = 16, INDEX_NAME_BYTES = 255 };
 
-static const char *const results[] = {"success", "error", "requeue", "requeue_after"};
+/* As controller-runtime names them. */
+static const char *const results[] = {
+	[RECONCILE_SUCCESS] = "success",
+	[RECONCILE_ERROR] = "error",
+	[RECONCILE_REQUEUE] = "requeue",
+	[RECONCILE_REQUEUE_AFTER] = "requeue_after",
+};
 static const char *const of_controller[] = {"controller", NULL};
 static const char *const of_resource[] = {"namespace", "name", NULL};
 static const char *const queue_name[] = {"pgsync.io/pgsyncs", NULL};
@@ -201,7 +208,7 @@ void operator_metrics_resource(struct resource *r, const json_t *status)
 	set_from(k->lag_seconds, r, status, "stream.lagSeconds", 1);
 	set_from(k->lag_bytes, r, status, "stream.lagBytes", 1);
 	set_from(k->retained_bytes, r, status, "stream.retainedWALBytes", 1);
-	metric_set(k->slot_active, who, strcmp(jsonx_string(status, "stream.slotState", ""), "Active") == 0);
+	metric_set(k->slot_active, who, report_slot_is(jsonx_get(status, "stream"), REPORT_SLOT_ACTIVE));
 	if (status_condition_is(status, CONDITION_BOOTSTRAP_COMPLETE, STATUS_TRUE))
 		metric_set(k->bootstrap, who, 1);
 	else if (total > 0)
@@ -236,12 +243,12 @@ void operator_metrics_tick(struct operator_ *op)
 	atomic_store(&op->published.tick_ms, clock_now_ms());
 }
 
-void operator_reconciled(struct resource *r, const char *result)
+void operator_reconciled(struct resource *r, enum reconcile_result result)
 {
 	const struct operator_metrics *k = &r->op->metrics;
 
-	metric_add(k->reconciles, (const char *const[]){controller_name[0], result, NULL}, 1);
-	if (strcmp(result, "error") == 0)
+	metric_add(k->reconciles, (const char *const[]){controller_name[0], results[result], NULL}, 1);
+	if (result == RECONCILE_ERROR)
 		metric_add(k->reconcile_errors, controller_name, 1);
 	workqueue_done(r->op->queue, r->key, clock_now_ms());
 }

@@ -32,7 +32,7 @@ enum {
 
 /* --- reconciling */
 
-static void end_key(struct resource *r, const char *result)
+static void end_key(struct resource *r, enum reconcile_result result)
 {
 	workqueue_forget(r->op->queue, r->key);
 	operator_reconciled(r, result);
@@ -45,13 +45,13 @@ static void forget_resource(struct resource *r)
 
 	if (r->inputs.verifier) {
 		resource_end_verification(r);
-		end_key(r, "requeue");
+		end_key(r, RECONCILE_REQUEUE);
 		return;
 	}
 	log_info("operator", "the resource is gone", KV_STR("resource", key));
 	resource_forget_refusal(r);
 	operator_metrics_forget(r);
-	end_key(r, "success");
+	end_key(r, RECONCILE_SUCCESS);
 	(void)map_removes(op->resources, key);
 	/* Another PgSync may take its place. */
 	if (op->options->max_pgsyncs)
@@ -194,7 +194,7 @@ static void reconcile(struct resource *r)
 	/* The oldest PgSyncs are known only once all have been listed. */
 	if (r->op->options->max_pgsyncs && !namespaces_are_known(r->op)) {
 		workqueue_add_after(r->op->queue, r->key, now_ms, LISTING_MS);
-		end_key(r, "requeue_after");
+		end_key(r, RECONCILE_REQUEUE_AFTER);
 		return;
 	}
 	if (r->cache.presence != PRESENCE_GONE && r->inputs.stale && r->op->leading)
@@ -205,7 +205,7 @@ static void reconcile(struct resource *r)
 			break;
 	}
 	if (d.action == ACTION_KILL)
-		end_key(r, "success"); /* its end adds the key to the queue again */
+		end_key(r, RECONCILE_SUCCESS); /* its end adds the key to the queue again */
 	if (d.action != ACTION_NONE)
 		return;
 	if (d.state != STATE_UNKNOWN)
@@ -226,7 +226,7 @@ static void reconcile(struct resource *r)
 		resource_show_pod(r);
 	else if (d.state == STATE_STANDING_BACK || d.state == STATE_UNKNOWN ||
 		 (r->cache.presence == PRESENCE_DELETING && !r->cache.finalizer))
-		end_key(r, "success");
+		end_key(r, RECONCILE_SUCCESS);
 	else
 		resource_write_status(r, d.state);
 }

@@ -217,6 +217,7 @@ void operator_resource_deleted(struct operator_ *op, const char *key);
  * here, which may take a while. Caller frees. */
 char *operator_denied_egress(const char *given, const char *server);
 
+/* --- operator.c */
 void operator_enter_phase(struct operator_ *op, enum operator_phase phase, int64_t limit_ms);
 
 /* --- retire.c: says that the operator has stopped, for one that is about to be uninstalled */
@@ -266,7 +267,6 @@ void resource_pod_status_seen(struct resource *r);
 /* Publishes the status that the agent has written. */
 void resource_show_pod(struct resource *r);
 
-/* --- agent.c: the operator of one PgSync */
 /* Whether the resource is for this process to work on: in an agent, one that is in the agent's pod. */
 bool resource_is_elsewhere(const struct resource *r);
 
@@ -293,9 +293,9 @@ bool resource_is_over_limit(const struct resource *r);
 /* Reads what the spec refers to, and has it verified. Nothing here parses a schema, and a large one costs no more than
  * copying its text: all resources share the loop. */
 void resource_refresh_inputs(struct resource *r);
-/* The line that a worker starts with; caller frees, and wipes. */
 /* Where workers read passwords themselves; NULL if they do not. Caller frees. */
 char *operator_credentials(const struct operator_ *op);
+/* The line that a worker starts with; caller frees, and wipes. */
 char *resource_assignment(const struct resource *r, enum protocol_task task);
 /* The inputs may have changed. */
 void resource_inputs_changed(struct resource *r);
@@ -366,8 +366,9 @@ void operator_metrics_forget(struct resource *r);
 /* Only the leader knows how the PgSyncs are. */
 void operator_metrics_forget_all(struct operator_ *op);
 void operator_metrics_tick(struct operator_ *op);
-/* Call it when the processing of a key is over: result is "success", "error", "requeue" or "requeue_after". */
-void operator_reconciled(struct resource *r, const char *result);
+enum reconcile_result { RECONCILE_SUCCESS, RECONCILE_ERROR, RECONCILE_REQUEUE, RECONCILE_REQUEUE_AFTER };
+/* Call it when the processing of a key is over. */
+void operator_reconciled(struct resource *r, enum reconcile_result result);
 /* Serves health, metrics and the console. */
 int operator_listen(struct operator_ *op, struct err *err) WARN_UNUSED;
 

@@ -505,7 +505,7 @@ void resource_show_pod(struct resource *r)
 
 	operator_metrics_resource(r, status);
 	workqueue_forget(r->op->queue, r->key);
-	operator_reconciled(r, "success");
+	operator_reconciled(r, RECONCILE_SUCCESS);
 }
 
 bool resource_is_elsewhere(const struct resource *r)

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/utf8.h"
 #include "conditions/conditions.h"
+#include "conditions/report.h"
 #include "json/json.h"
 
 enum { MESSAGE_BYTES = 32000 };
@@ -413,8 +414,8 @@ static void keep_stream(json_t *status, const struct status_input *in, bool live
 	(void)json_object_del(stream, "lag");
 	(void)json_object_del(stream, "lagSeconds");
 	(void)json_object_del(stream, "lagBytes");
-	if (strcmp(jsonx_string(stream, "slotState", ""), "Active") == 0)
-		(void)json_object_set_new(stream, "slotState", json_string("Inactive"));
+	if (report_slot_is(stream, REPORT_SLOT_ACTIVE))
+		(void)json_object_set_new(stream, "slotState", json_string(report_slot_name(REPORT_SLOT_INACTIVE)));
 	(void)json_object_set_new(status, "stream", stream);
 }
 

@@ -75,13 +75,13 @@ void resource_end_write(struct resource *r, enum write write, const struct err *
 	if (!err) {
 		resource_written(r, write);
 		workqueue_forget(r->op->queue, r->key);
-		operator_reconciled(r, "success");
+		operator_reconciled(r, RECONCILE_SUCCESS);
 		return;
 	}
 	log_write_failure(r, write, err);
 	resource_write_refused(r, write, err);
 	workqueue_add_rate_limited(r->op->queue, r->key, now_ms);
-	operator_reconciled(r, "error");
+	operator_reconciled(r, RECONCILE_ERROR);
 }
 
 void resource_cancel_write(struct resource *r)
@@ -91,7 +91,7 @@ void resource_cancel_write(struct resource *r)
 	kube_cancel(TAKE_PTR(r->writer.call));
 	note_end(r);
 	free(TAKE_PTR(r->writer.writing));
-	operator_reconciled(r, "requeue");
+	operator_reconciled(r, RECONCILE_REQUEUE);
 }
 
 void resource_allow_writes(struct resource *r)
@@ -184,7 +184,7 @@ void resource_contend(struct resource *r)
 	/* Without a Lease the other one could not see when we are gone. */
 	if (r->writer.contended || !r->op->lease_name) {
 		r->writer.contended = true;
-		operator_reconciled(r, "success");
+		operator_reconciled(r, RECONCILE_SUCCESS);
 		return;
 	}
 	/* The time makes it a change, even if an earlier process has written it. */
@@ -308,7 +308,7 @@ void resource_write_status(struct resource *r, enum reconcile_state state)
 	if (change == STATUS_SAME || now_ms < due_ms) {
 		if (change != STATUS_SAME)
 			workqueue_add_after(r->op->queue, r->key, now_ms, due_ms - now_ms);
-		operator_reconciled(r, change == STATUS_SAME ? "success" : "requeue_after");
+		operator_reconciled(r, change == STATUS_SAME ? RECONCILE_SUCCESS : RECONCILE_REQUEUE_AFTER);
 		return;
 	}
 	r->writer.writing = jsonx_canonical(status);

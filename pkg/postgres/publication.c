@@ -396,5 +396,5 @@ int pg_publication_drop(struct pg *pg, const char *name, struct err *err)
 
 	if (pg_execf(pg, err, "DROP PUBLICATION IF EXISTS %s", quoted) < 0)
 		return err_wrap(err, "dropping publication \"%s\"", name);
-	return 0;
+	return FAILPOINT(PUBLICATION_DROPPED, err);
 }

@@ -71,7 +71,9 @@ int health_check_slot(struct health *h, const struct stream_progress *progress, 
 
 	if (pg_slot_read(h->attempt->source.pg, source->slot_name, &slot, err) < 0)
 		return err_wrap(err, "reading the slot");
-	report.slot_state = slot.state == PG_SLOT_LOST ? "Lost" : slot.state == PG_SLOT_ACTIVE ? "Active" : "Inactive";
+	report.slot_state = slot.state == PG_SLOT_LOST     ? REPORT_SLOT_LOST
+			    : slot.state == PG_SLOT_ACTIVE ? REPORT_SLOT_ACTIVE
+							   : REPORT_SLOT_INACTIVE;
 	report.confirmed_lsn = slot.confirmed_flush_lsn;
 	report.retained_bytes = slot.retained_bytes;
 	/* If nothing is pending, the WAL up to the end comes from other databases. */

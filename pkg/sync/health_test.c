@@ -53,7 +53,7 @@ static void test_slot_when_nothing_is_pending_then_the_distance_to_the_server_is
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		OK(&w, health_check_slot(&health, &cases[i].progress, &w.err));
 		assert_int_equal(w.run.report.stream.lag_bytes, cases[i].lag);
-		assert_string_equal(w.run.report.stream.slot_state, "Active");
+		assert_int_equal(w.run.report.stream.slot_state, REPORT_SLOT_ACTIVE);
 	}
 	world_end(&w);
 }

@@ -30,7 +30,7 @@ struct run {
 	/* Everything that was read from the server and may be in an index was committed before this position; 0: not
 	 * known yet. Not kept up to date while a bootstrap reads. */
 	_Atomic uint64_t horizon;
-	struct landmarks landmarks;
+	struct landmarks landmarks; /* the stream thread's while it runs, otherwise the control thread's */
 	uint64_t given_up; /* bytes that the slot retained when it was given up; 0: it was not. The control thread's */
 };
 
