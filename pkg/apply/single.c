@@ -6,6 +6,7 @@
 
 #include "apply/build.h"
 #include "apply/model.h"
+#include "postgres/replication.h"
 
 enum { KEY_BYTES = 64 * 1024 };
 
@@ -26,16 +27,14 @@ static int read_single(struct pg *pg, const struct model *model, const char *con
 		       struct apply_single *ret, struct err *err)
 {
 	const struct document_plan *plan = model->plans[0];
-	_cleanup_(pg_result_freep) struct pg_result *position = NULL, *row = NULL;
+	_cleanup_(pg_result_freep) struct pg_result *row = NULL;
 
 	/* Everything before this position is in the snapshot, which is made later. */
-	if (pg_exec(pg, BUILD_SETTINGS "; SET lock_timeout = '1s'", err) < 0 ||
-	    pg_query(pg, "SELECT pg_current_wal_flush_lsn()", NULL, 0, &position, err) < 0 ||
+	if (pg_exec(pg, BUILD_SETTINGS "; SET lock_timeout = '1s'", err) < 0 || pg_flush_lsn(pg, &ret->lsn, err) < 0 ||
 	    pg_exec(pg, model->snapshot_sql, err) < 0 ||
 	    pg_execf(pg, err, "SET LOCAL statement_timeout = %lld", (long long)statement_ms) < 0 ||
 	    pg_query(pg, plan->sql.by_key, params, (int)plan->n_keys, &row, err) < 0)
 		return -1;
-	ret->lsn = pg_lsn(position, 0, 0);
 	ret->text = pg_n_rows(row) > 0 ? xstrdup(pg_value(row, 0, (int)plan->n_keys)) : NULL;
 	return pg_exec(pg, "COMMIT", err);
 }

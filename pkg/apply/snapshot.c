@@ -15,7 +15,7 @@ enum { PAUSE_MS = 2, PAUSE_MOST_MS = 3000, LOOK_MS = 100, REPORT_MS = 2000 };
 
 int snapshot_init(struct snapshot *s, const struct model *model, struct pg *pg, struct report *report, struct err *err)
 {
-	*s = (struct snapshot){.pg = pg, .model = model, .report = report};
+	*s = (struct snapshot){.pg = pg, .model = model, .report = report, .standby = pg_is_standby(pg)};
 	backoff_init(&s->backoff, PAUSE_MS, PAUSE_MOST_MS, random_seed());
 	/* For statements that take locks later: the planner locks the indexes of each table. */
 	return pg_exec(pg, "SET lock_timeout = '10ms'", err);

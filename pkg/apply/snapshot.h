@@ -33,6 +33,7 @@ struct snapshot {
 	int64_t statement_ms; /* of each statement; 0: no limit */
 	uint64_t n;           /* transactions so far */
 	bool open;
+	bool standby;                 /* the server was one when the session began */
 	struct precedence precedence; /* zeros: this session is not watched */
 };
 

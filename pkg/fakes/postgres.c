@@ -397,6 +397,7 @@ static void welcome(struct fake_session *s)
 	put_parameter(&s->out, "client_encoding", "UTF8");
 	put_parameter(&s->out, "standard_conforming_strings", "on");
 	put_parameter(&s->out, "integer_datetimes", "on");
+	put_parameter(&s->out, "in_hot_standby", atomic_load(&s->server->standby) ? "on" : "off");
 	strbuf_addc(&s->out, 'K');
 	fake_put32(&s->out, 12);
 	fake_put32(&s->out, s->pid);
@@ -501,6 +502,11 @@ void fake_postgres_stop(struct fake_postgres *server)
 	(void)pthread_mutex_destroy(&server->lock);
 	(void)pthread_cond_destroy(&server->changed);
 	free(server);
+}
+
+void fake_postgres_be_standby(struct fake_postgres *server)
+{
+	atomic_store(&server->standby, true);
 }
 
 int fake_postgres_port(const struct fake_postgres *server)

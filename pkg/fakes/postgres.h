@@ -38,6 +38,8 @@ struct fake_postgres;
 struct fake_postgres *fake_postgres_start(fake_query_fn *answer, void *user);
 /* Every gate has to be open by now. */
 void fake_postgres_stop(struct fake_postgres *server);
+/* Sessions that begin from now on are told that the server is a standby. */
+void fake_postgres_be_standby(struct fake_postgres *server);
 int fake_postgres_port(const struct fake_postgres *server);
 pthread_mutex_t *fake_postgres_lock(struct fake_postgres *server);
 /* How many cancel requests have arrived. */

@@ -6,6 +6,7 @@
 #include "base/strbuf.h"
 #include "fakes/gate.h"
 #include "fakes/postgres.h"
+#include <stdatomic.h>
 
 enum { FAKE_SESSIONS = 64, FAKE_MESSAGE_BYTES = 128 * 1024 * 1024 };
 
@@ -35,6 +36,7 @@ struct fake_session {
 struct fake_postgres {
 	int fd, port;
 	fake_query_fn *answer;
+	atomic_bool standby;
 	void *user;
 	pthread_t thread;
 	struct fake_session sessions[FAKE_SESSIONS];

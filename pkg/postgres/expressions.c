@@ -29,6 +29,13 @@ static int note_problem(const struct check *c, const struct err *said)
 				  CHECK_S);
 		return 0;
 	}
+	if (pg_is_sqlstate(said, "25006")) {
+		c->e->problem =
+			xstrdup("cannot be checked on a standby, where expressions have no temporary table to be "
+				"checked on: make it a generated column or a view, or set spec.source.host to "
+				"the primary");
+		return 0;
+	}
 	/* 08P01: the expression contains a parameter. */
 	if (said->kind != ERR_INVALID && said->kind != ERR_DENIED && strcmp(said->sqlstate, "08P01") != 0)
 		return -1;

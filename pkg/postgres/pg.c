@@ -18,6 +18,14 @@ int pg_server_version(struct pg *pg)
 	return PQserverVersion(pg->conn);
 }
 
+/* The server reports this parameter from Postgres 14 on, and says so when it changes. */
+bool pg_is_standby(struct pg *pg)
+{
+	const char *value = PQparameterStatus(pg->conn, "in_hot_standby");
+
+	return value && strcmp(value, "on") == 0;
+}
+
 int pg_backend_pid(struct pg *pg)
 {
 	return PQbackendPID(pg->conn);

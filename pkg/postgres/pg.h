@@ -54,6 +54,8 @@ int pg_connect(const struct pg_params *params, bool replication, struct pg **ret
 void pg_close(struct pg *pg);
 CLEANUP(struct pg, pg_close);
 int pg_server_version(struct pg *pg); /* 170010 */
+/* Whether the server is a standby, as of the end of the last statement: a promotion shows in open sessions, too. */
+bool pg_is_standby(struct pg *pg);
 int pg_backend_pid(struct pg *pg);
 /* Waits ms milliseconds; CANCELLED ends it. */
 int pg_pause(const struct pg *pg, int64_t ms, struct err *err) WARN_UNUSED;

@@ -290,13 +290,28 @@ static bool fits(const struct difference *d)
 	return !d->absent && !d->options && !d->unfit;
 }
 
-int pg_publication_fits(struct pg *pg, const struct pg_publication *publication, bool *ret, struct err *err)
+static char *statements(struct pg *pg, const struct difference *d)
+{
+	struct strbuf sql;
+
+	strbuf_init(&sql, PG_SQL_BYTES);
+	if (d->absent || d->options)
+		strbuf_addf(&sql, "%s PUBLICATION %s %s (%s)", d->absent ? "CREATE" : "ALTER", d->quoted,
+			    d->absent ? "WITH" : "SET", is_18(pg) ? PUBLISHED_18 : PUBLISHED);
+	for (size_t i = 0; i < d->n; i++)
+		strbuf_addf(&sql, "%s%s", sql.len ? "; " : "", d->items[i].sql);
+	return strbuf_detach(&sql);
+}
+
+int pg_publication_fits(struct pg *pg, const struct pg_publication *publication, char **ret_sql, struct err *err)
 {
 	_cleanup_(difference_release) struct difference d = {.quoted = quote_name(publication->name)};
 
+	*ret_sql = NULL;
 	if (compare_publication(pg, publication, &d, err) < 0)
 		return err_wrap(err, "publication \"%s\"", publication->name);
-	*ret = fits(&d);
+	if (!fits(&d))
+		*ret_sql = statements(pg, &d);
 	return 0;
 }
 

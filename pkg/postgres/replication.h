@@ -90,8 +90,8 @@ struct pg_publication {
 int pg_publication_ensure(struct pg *pg, const struct pg_publication *publication, bool *ret_only_columns,
 			  struct err *err) WARN_UNUSED;
 /* Whether the publication is as pg_publication_ensure would make it, or only publishes more columns. Same error if it
- * publishes all tables. */
-int pg_publication_fits(struct pg *pg, const struct pg_publication *publication, bool *ret,
+ * publishes all tables. *ret_sql: NULL, or the statements that would make it so; the caller frees it. */
+int pg_publication_fits(struct pg *pg, const struct pg_publication *publication, char **ret_sql,
 			struct err *err) WARN_UNUSED;
 /* The comment on the publication; NULL: it has none, or does not exist. Caller frees. */
 int pg_publication_comment(struct pg *pg, const char *name, bool *ret_exists, char **ret, struct err *err) WARN_UNUSED;
@@ -167,7 +167,10 @@ int pg_visible_prefix(struct pg *pg, const uint32_t *xids, size_t n, struct pg_v
 void pg_horizon_saw(_Atomic uint64_t *horizon, uint64_t lsn);
 /* Raises it to the server's position, flushed or not: everything that a session has seen until now is before it. */
 int pg_horizon_raise(struct pg *pg, _Atomic uint64_t *horizon, struct err *err) WARN_UNUSED;
-/* The server's position, as far as it is flushed. */
+/* How far a standby has replayed the primary's WAL: whatever committed before that is in every snapshot opened later.
+ */
+int pg_replayed_lsn(struct pg *pg, uint64_t *ret, struct err *err) WARN_UNUSED;
+/* The server's position, as far as it is flushed; a standby's, as far as it is replayed. */
 int pg_flush_lsn(struct pg *pg, uint64_t *ret, struct err *err) WARN_UNUSED;
 
 #endif

@@ -340,9 +340,15 @@ static int read_lsn(struct pg *pg, const char *sql, uint64_t *ret, struct err *e
 	return 0;
 }
 
+int pg_replayed_lsn(struct pg *pg, uint64_t *ret, struct err *err)
+{
+	return read_lsn(pg, "SELECT pg_last_wal_replay_lsn()", ret, err);
+}
+
 int pg_flush_lsn(struct pg *pg, uint64_t *ret, struct err *err)
 {
-	return read_lsn(pg, "SELECT pg_current_wal_flush_lsn()", ret, err);
+	return pg_is_standby(pg) ? pg_replayed_lsn(pg, ret, err)
+				 : read_lsn(pg, "SELECT pg_current_wal_flush_lsn()", ret, err);
 }
 
 void pg_horizon_saw(_Atomic uint64_t *horizon, uint64_t lsn)
@@ -356,8 +362,10 @@ void pg_horizon_saw(_Atomic uint64_t *horizon, uint64_t lsn)
 int pg_horizon_raise(struct pg *pg, _Atomic uint64_t *horizon, struct err *err)
 {
 	uint64_t lsn;
+	int r = pg_is_standby(pg) ? pg_replayed_lsn(pg, &lsn, err)
+				  : read_lsn(pg, "SELECT pg_current_wal_insert_lsn()", &lsn, err);
 
-	if (read_lsn(pg, "SELECT pg_current_wal_insert_lsn()", &lsn, err) < 0)
+	if (r < 0)
 		return err_wrap(err, "reading the server's position");
 	pg_horizon_saw(horizon, lsn);
 	return 0;

@@ -39,6 +39,12 @@ int recovery_refuse(const struct recovery_input *in, const struct recovery_decis
 				  "replication slot \"%s\": %s; slotLostPolicy is Stall: set it to Resync, or raise "
 				  "spec.resyncNonce, to rebuild the index",
 				  names->slot, recovery_cause_text(d->loss));
+	if (d->cause == RECOVERY_STANDBY_UNKNOWN)
+		return err_reason(err, ERR_INVALID, REASON_SERVER_IS_STANDBY,
+				  "the server is a standby, and replication slot \"%s\" is not on it: set "
+				  "spec.source.host to the server that has been followed; or raise spec.resyncNonce to "
+				  "rebuild the index from this standby, and drop the slot on the other server",
+				  names->slot);
 	if (d->cause == RECOVERY_BOOTSTRAP_NEEDED)
 		return err_reason(err, ERR_INVALID, REASON_BOOTSTRAP_NEEDED,
 				  "index \"%s\" has to be rebuilt, and spec.bootstrap.policy is Never: set it to "

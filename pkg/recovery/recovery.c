@@ -35,6 +35,7 @@ static const char *const texts[] = {
 	[RECOVERY_SLOT_NOT_PGOUTPUT] = "the replication slot is not a pgoutput slot of this database",
 	[RECOVERY_SLOT_TAKEN] = "another worker streams from the replication slot",
 	[RECOVERY_LOSS_NOT_ALLOWED] = "slotLostPolicy is Stall",
+	[RECOVERY_STANDBY_UNKNOWN] = "the server is a standby that has no slot of this resource",
 	[RECOVERY_BOOTSTRAP_NEEDED] = "an index has to be rebuilt, and spec.bootstrap.policy is Never",
 };
 
@@ -278,14 +279,30 @@ static struct recovery_decision decide_resume(const struct recovery_input *in)
 	return d;
 }
 
+/* A service that led to the primary may lead to a standby for a while. To follow it, the index would have to be
+ * rebuilt, and the slot on the primary would stay. */
+static bool is_other_standby(const struct recovery_input *in)
+{
+	return in->standby && in->slot.state == PG_SLOT_ABSENT && in->cp->resync_nonce == in->resync_nonce &&
+	       (in->cp->phase == CHECKPOINT_BOOTSTRAP || in->cp->phase == CHECKPOINT_LIVE);
+}
+
 struct recovery_decision recovery_decide(const struct recovery_input *in)
 {
 	enum recovery_cause loss = history_trouble(in);
 	bool first = in->cp->phase == CHECKPOINT_NEW || in->cp->phase == CHECKPOINT_PREPARING;
 	struct recovery_decision d;
 
-	if (loss == RECOVERY_NOTHING_WRONG)
-		return apply_bootstrap_policy(in, decide_resume(in));
+	if (is_other_standby(in))
+		return decide_refuse(RECOVERY_STANDBY_UNKNOWN);
+	if (loss == RECOVERY_NOTHING_WRONG) {
+		d = apply_bootstrap_policy(in, decide_resume(in));
+		if (!in->standby || !d.patch_publication)
+			return d;
+		/* Transactions that were open when the publication was altered have to end first; a standby does not
+		 * say which those are, but waits for them when it creates a slot. */
+		loss = in->publication_lacks_tables ? RECOVERY_TABLE_ADDED : RECOVERY_PUBLICATION_ALTERED;
+	}
 	if (!first && in->stall_when_slot_lost && in->cp->resync_nonce == in->resync_nonce) {
 		d = decide_refuse(RECOVERY_LOSS_NOT_ALLOWED);
 		d.loss = loss;

@@ -18,6 +18,7 @@ struct recovery_input {
 	const struct checkpoint *cp;
 	struct pg_slot slot;
 	uint64_t acknowledged;         /* the slot's position before the checkpoint was loaded; 0: there was no slot */
+	bool standby;                  /* the server is one */
 	struct pg_system server;       /* not yet known to recovery_admit */
 	struct pg_timeline timeline;   /* the server's, in its history, */
 	struct pg_timeline earlier;    /* and the one that has the number of the checkpoint's */
@@ -82,6 +83,7 @@ enum recovery_cause {
 	RECOVERY_SLOT_NOT_PGOUTPUT, /* of another plugin, or another database */
 	RECOVERY_SLOT_TAKEN,        /* another worker took it from this one */
 	RECOVERY_LOSS_NOT_ALLOWED,  /* NEW_SLOT is needed (`loss` says why), and the policy is to stall */
+	RECOVERY_STANDBY_UNKNOWN,   /* the server is a standby without the slot: the one that was followed is another */
 	RECOVERY_BOOTSTRAP_NEEDED,  /* `plan` has to be rebuilt, and the policy is never to bootstrap */
 };
 

@@ -238,6 +238,18 @@ static void find_slot_ahead(struct world *w)
 	w->in.acknowledged = 1001;
 }
 
+static void find_slot_gone_and_nonce(struct world *w)
+{
+	find_slot_gone(w);
+	find_nonce(w);
+}
+
+static void find_slot_gone_while_preparing(struct world *w)
+{
+	find_slot_gone(w);
+	find_preparing(w);
+}
+
 /* --- each alone --- */
 
 static const struct {
@@ -308,6 +320,45 @@ static void test_decide_when_one_thing_is_found_then_what_it_asks_for(void **sta
 		cases[i].find(&w);
 		d = recovery_decide(&w.in);
 		assert_decision(cases[i].name, &d, &cases[i].expected);
+		teardown(&w);
+	}
+}
+
+static void test_decide_when_the_server_is_a_standby_then_only_one_that_was_followed_is(void **state)
+{
+	static const struct {
+		const char *name;
+		void (*find)(struct world *w);
+		struct recovery_decision expected;
+	} standbys[] = {
+		{"with the slot", find_nothing, {0}},
+		{"without the slot", find_slot_gone, {.action = RECOVERY_REFUSE, .cause = RECOVERY_STANDBY_UNKNOWN}},
+		{"to rebuild from",
+		 find_slot_gone_and_nonce,
+		 {.action = RECOVERY_NEW_SLOT, .cause = RECOVERY_RESYNC_REQUESTED}},
+		{"new", find_new, {.action = RECOVERY_NEW_SLOT, .cause = RECOVERY_NOTHING_SYNCED}},
+		{"preparing",
+		 find_slot_gone_while_preparing,
+		 {.action = RECOVERY_NEW_SLOT, .cause = RECOVERY_NEVER_PREPARED}},
+		{"publication altered",
+		 find_publication_altered,
+		 {.action = RECOVERY_NEW_SLOT, .cause = RECOVERY_PUBLICATION_ALTERED}},
+		{"tables unpublished",
+		 find_tables_unpublished,
+		 {.action = RECOVERY_NEW_SLOT, .cause = RECOVERY_TABLE_ADDED}},
+		{"WAL lost", find_wal_lost, {.action = RECOVERY_NEW_SLOT, .cause = RECOVERY_WAL_LOST}},
+	};
+
+	UNUSED(state);
+	for (size_t i = 0; i < ARRAY_SIZE(standbys); i++) {
+		struct recovery_decision d;
+		struct world w;
+
+		setup(&w);
+		w.in.standby = true;
+		standbys[i].find(&w);
+		d = recovery_decide(&w.in);
+		assert_decision(standbys[i].name, &d, &standbys[i].expected);
 		teardown(&w);
 	}
 }
@@ -750,6 +801,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_decide_when_one_thing_is_found_then_what_it_asks_for),
+		cmocka_unit_test(test_decide_when_the_server_is_a_standby_then_only_one_that_was_followed_is),
 		cmocka_unit_test(test_decide_when_an_outdated_index_is_being_filled_then_it_goes_live_first),
 		cmocka_unit_test(
 			test_decide_when_the_slot_is_not_where_the_checkpoint_says_then_rebuilt_only_if_changes_are_missing),

@@ -3,6 +3,9 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -13,7 +16,7 @@
 #include "sink/target.h"
 #include "spec/spec.h"
 
-enum { SHORT_MS = 10000 };
+enum { SHORT_MS = 10000, STANDBY_BYTES = 64 };
 
 static int watch_descriptor(int epoll_fd, int fd, struct err *err)
 {
@@ -26,6 +29,7 @@ int connector_init(struct connector *c, const struct connector_options *options,
 {
 	*c = (struct connector){.options = *options,
 				.precedences = precedences_new(),
+				.standby = xcalloc(STANDBY_BYTES, 1),
 				.end_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
 				.cancel_fd = epoll_create1(EPOLL_CLOEXEC)};
 	write_alias_token(c->token);
@@ -41,6 +45,7 @@ void connector_release(struct connector *c)
 {
 	http_target_free(TAKE_PTR(c->target));
 	precedences_free(TAKE_PTR(c->precedences));
+	free(TAKE_PTR(c->standby));
 	close_fdp(&c->cancel_fd);
 	close_fdp(&c->end_fd);
 	c->cancel_fd = c->end_fd = -1;
@@ -57,6 +62,23 @@ static unsigned allowed_auth(const struct spec_source *source)
 		if (source->allowed_auth >> i & 1)
 			allowed |= bits[i];
 	return allowed;
+}
+
+/* What is read on one standby may be older than what another one streams, and only one has the slot. */
+static int check_same_standby(const struct connector *c, struct pg *pg, struct err *err)
+{
+	_cleanup_(pg_result_freep) struct pg_result *r = NULL;
+
+	if (pg_query(pg, "SELECT pg_postmaster_start_time()", NULL, 0, &r, err) < 0)
+		return -1;
+	if (!*c->standby)
+		(void)snprintf(c->standby, STANDBY_BYTES, "%s", pg_value(r, 0, 0));
+	if (strcmp(c->standby, pg_value(r, 0, 0)) == 0)
+		return 0;
+	return err_reason(
+		err, ERR_TRANSIENT, REASON_SERVER_IS_STANDBY,
+		"connections to the source lead to more than one standby, expected one: set spec.source.host to "
+		"the address of a single server");
 }
 
 static int connect_pg(const struct connector *c, bool replication, enum connector_limit limit, const char *purpose,
@@ -88,7 +110,13 @@ static int connect_pg(const struct connector *c, bool replication, enum connecto
 		return -1;
 	if (password)
 		params.password = password;
-	return pg_connect(&params, replication, ret, err);
+	if (pg_connect(&params, replication, ret, err) < 0)
+		return -1;
+	if (!pg_is_standby(*ret) || check_same_standby(c, *ret, err) == 0)
+		return 0;
+	pg_close(*ret);
+	*ret = NULL;
+	return -1;
 }
 
 int connector_pg(const struct connector *c, enum connector_limit limit, const char *purpose, struct pg **ret,
@@ -131,7 +159,10 @@ int connector_source(const struct connector *c, enum connector_limit limit, cons
 		.verify_identities = source->replica_identity == SPEC_IDENTITY_VERIFY,
 		.failover = source->failover,
 	};
-	return connector_pg(c, limit, purpose, &ret->pg, err);
+	if (connector_pg(c, limit, purpose, &ret->pg, err) < 0)
+		return -1;
+	ret->verify_identities = ret->verify_identities || pg_is_standby(ret->pg);
+	return 0;
 }
 
 int connector_sink(struct connector *c, struct sink *ret, struct err *err)

@@ -35,6 +35,7 @@ struct connector {
 	struct http_target *target;          /* the search engine */
 	char token[WRITE_ALIAS_TOKEN_BYTES]; /* names the aliases that the attempt writes under */
 	struct precedences *precedences;     /* of the sessions that read documents */
+	char *standby;                       /* when it was started, as it says; "": not connected to one yet */
 	int end_fd;                          /* an eventfd: readable once the attempt is to end */
 	int cancel_fd;                       /* an epoll of end_fd and stop_fd: readable when either is */
 };

@@ -9,7 +9,7 @@
 #include "base/mem.h"
 #include "source/views.h"
 
-enum { OLDEST_SERVER = 140000, COLUMN_LISTS_SERVER = 150000, MAINTAIN_SERVER = 170000 };
+enum { OLDEST_SERVER = 140000, COLUMN_LISTS_SERVER = 150000, STANDBY_SERVER = 160000, MAINTAIN_SERVER = 170000 };
 
 /* --- the server --- */
 
@@ -67,13 +67,32 @@ static void check_may_replicate(const struct check_input *in, struct findings *f
 			     role, alter, grant);
 }
 
-static void check_is_primary(const struct check_input *in, struct findings *f)
+#define LEAD_TO_PRIMARY "Set spec.source.host to the primary, or to a service that leads to it"
+
+static void check_standby(const struct check_input *in, struct findings *f)
 {
-	if (in->server->is_standby)
+	if (!in->server->is_standby)
+		return;
+	if (in->server->version < STANDBY_SERVER)
 		findings_add(
 			f, FINDING_ERROR, REASON_SERVER_IS_STANDBY, NULL,
-			"the server is a standby, expected the primary: publications, replica identities and slots are "
-			"created there. Set spec.source.host to the primary, or to a service that leads to it");
+			"the server is a standby, expected the primary: a standby can be followed from PostgreSQL 16 "
+			"on. " LEAD_TO_PRIMARY);
+	else if (in->source->failover)
+		findings_add(f, FINDING_ERROR, REASON_SERVER_IS_STANDBY, NULL,
+			     "the server is a standby, expected the primary: failover slots "
+			     "(spec.source.replication.failover) are on the primary. " LEAD_TO_PRIMARY);
+	else if (!in->server->feeds_back)
+		findings_add(
+			f, FINDING_WARNING, REASON_SERVER_IS_STANDBY, NULL,
+			"the server is a standby whose hot_standby_feedback is off: once the primary has removed "
+			"rows that the slot needs, the standby invalidates the slot, and the index is rebuilt; ALTER "
+			"SYSTEM SET hot_standby_feedback = on there, and reload");
+}
+
+bool checks_may_follow(const struct source *source, const struct checks_server *server)
+{
+	return !server->is_standby || (server->version >= STANDBY_SERVER && !source->failover);
 }
 
 static void check_may_publish(const struct check_input *in, struct findings *f)
@@ -81,7 +100,7 @@ static void check_may_publish(const struct check_input *in, struct findings *f)
 	const char *role = in->server->role;
 	_cleanup_free_ char *grant = pg_statement("GRANT CREATE ON DATABASE %I TO %I", in->source->database, role);
 
-	if (!in->server->has_publication && !in->server->may_create)
+	if (!in->server->has_publication && !in->server->may_create && !in->server->is_standby)
 		findings_add(f, FINDING_ERROR, REASON_PRIVILEGE_MISSING, NULL,
 			     "role \"%s\" cannot create the publication \"%s\": %s, or create it yourself and set "
 			     "spec.source.replication.publicationName",
@@ -258,7 +277,12 @@ static void check_may_refresh(const struct check_input *in, struct findings *f)
 		pg_statement(grants ? "GRANT MAINTAIN ON %I.%I TO %I" : "ALTER MATERIALIZED VIEW %I.%I OWNER TO %I",
 			     view->schema, view->name, user);
 
-	if (is_refreshed(in) && !view->can_refresh)
+	if (is_refreshed(in) && in->server->is_standby)
+		findings_add(
+			f, FINDING_ERROR, REASON_NOT_SUPPORTED, in->name,
+			"cannot be refreshed on a standby: remove its `base_tables`, or set spec.source.host to the "
+			"primary");
+	else if (is_refreshed(in) && !view->can_refresh)
 		findings_add(f, FINDING_ERROR, REASON_PRIVILEGE_MISSING, in->name, "role \"%s\" cannot refresh it: %s",
 			     user, statement);
 }
@@ -297,7 +321,7 @@ static const struct check {
 	{"encoding", CHECK_NEEDS_SERVER, check_encoding},
 	{"wal_level", CHECK_NEEDS_SERVER, check_wal_level},
 	{"role may replicate", CHECK_NEEDS_SERVER, check_may_replicate},
-	{"server is a primary", CHECK_NEEDS_SERVER, check_is_primary},
+	{"standby", CHECK_NEEDS_SERVER, check_standby},
 	{"role may publish", CHECK_NEEDS_SERVER, check_may_publish},
 	{"a slot is free", CHECK_NEEDS_SERVER, check_free_slot},
 	{"a sender is free", CHECK_NEEDS_SERVER, check_free_sender},
@@ -346,7 +370,8 @@ int checks_read_server(const struct source *source, struct checks_server *ret, s
 		" r.rolsuper OR r.rolbypassrls,"
 		" pg_is_in_recovery(), current_setting('server_encoding'),"
 		/* A server that has this setting has wal_level as its least. */
-		" current_setting('effective_wal_level', true) IS NOT NULL"
+		" current_setting('effective_wal_level', true) IS NOT NULL,"
+		" current_setting('hot_standby_feedback')"
 		" FROM pg_roles r WHERE r.rolname = current_user";
 	const char *const params[] = {source->slot, source->publication};
 	_cleanup_(pg_result_freep) struct pg_result *r = NULL;
@@ -364,6 +389,7 @@ int checks_read_server(const struct source *source, struct checks_server *ret, s
 		.bypasses_row_security = pg_bool(r, 0, 8),
 		.is_standby = pg_bool(r, 0, 9),
 		.raises_wal_level = pg_bool(r, 0, 11),
+		.feeds_back = strcmp(pg_value(r, 0, 12), "on") == 0,
 	};
 	(void)snprintf(ret->wal_level, sizeof(ret->wal_level), "%s", pg_value(r, 0, 0));
 	(void)snprintf(ret->role, sizeof(ret->role), "%s", pg_value(r, 0, 1));
@@ -435,4 +461,18 @@ void checks_views(const struct source *source, const struct checks_server *serve
 
 		checks_run(CHECK_NEEDS_VIEW, &in, f);
 	}
+}
+
+int checks_published(const struct source *source, const struct source_tables *tables, struct findings *f,
+		     struct err *err)
+{
+	const struct checkpoint none = {0};
+	enum source_claim ignored;
+
+	if (!pg_is_standby(source->pg) || source_check_publication(source, &none, tables, &ignored, err) == 0)
+		return 0;
+	if (err->kind != ERR_INVALID)
+		return -1;
+	findings_add(f, FINDING_ERROR, err->reason, NULL, "%s", err->msg);
+	return 0;
 }

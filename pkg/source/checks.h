@@ -26,7 +26,7 @@ struct checks_server {
 	bool has_slot, has_publication; /* ours */
 	bool may_replicate; /* as read: the role has the attribute; the caller may find that it can do without */
 	bool may_create, bypasses_row_security;
-	bool is_standby;
+	bool is_standby, feeds_back; /* hot_standby_feedback is on */
 };
 
 /* The tables to check. */
@@ -39,11 +39,16 @@ struct checks_subject {
 /* That the server can convert the texts of a session's database to UTF-8. */
 int checks_encoding(struct pg *pg, const char *database, struct err *err) WARN_UNUSED;
 int checks_read_server(const struct source *source, struct checks_server *ret, struct err *err) WARN_UNUSED;
+/* False for a standby that checks_server refuses (pure); the schema cannot be checked there. */
+bool checks_may_follow(const struct source *source, const struct checks_server *server);
 void checks_server(const struct source *source, const struct checks_server *server, struct findings *f);
 /* The link columns of a table, and so the replica identity that it needs, are only known if a compiled document reads
  * it. */
 int checks_tables(const struct source *source, const struct checks_server *server, const struct checks_subject *subject,
 		  struct findings *f, struct err *err) WARN_UNUSED;
+/* A standby must have the publication already. */
+int checks_published(const struct source *source, const struct source_tables *tables, struct findings *f,
+		     struct err *err) WARN_UNUSED;
 void checks_views(const struct source *source, const struct checks_server *server, const struct document_view *views,
 		  size_t n, struct findings *f);
 

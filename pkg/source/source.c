@@ -193,14 +193,22 @@ static int set_mark(const struct source *source, struct err *err)
 static int check_fits(const struct source *source, const struct source_tables *tables, struct err *err)
 {
 	_cleanup_free_ struct pg_published *list = list_published(tables);
+	_cleanup_free_ char *sql = NULL;
 	const char *name = source->publication;
 	const struct pg_publication needed = {.name = name, .tables = list, .n_tables = tables->n};
-	bool fits = false;
 
-	if (pg_publication_fits(source->pg, &needed, &fits, err) < 0)
+	if (pg_publication_fits(source->pg, &needed, &sql, err) < 0)
 		return -1;
-	if (fits)
+	if (!sql)
 		return 0;
+	if (pg_is_standby(source->pg))
+		return err_reason(
+			err, ERR_INVALID, REASON_SERVER_IS_STANDBY,
+			"the server is a standby, where publications cannot be changed, and publication "
+			"\"%s\" does not publish what is needed: run this on the primary, and wait until the "
+			"standby has it: %.600s; or set spec.source.host to the primary, or to a service that "
+			"leads to it",
+			name, sql);
 	return err_reason(
 		err, ERR_INVALID, REASON_PUBLICATION_CONFLICT,
 		"publication \"%s\" was not created by pgsync, and does not publish exactly what is needed: "
@@ -221,6 +229,9 @@ int source_check_publication(const struct source *source, const struct checkpoin
 				  "publication \"%s\" belongs to another PgSync (its comment is \"%.300s\", expected "
 				  "\"" SOURCE_MARK "%s\"): choose another spec.source.replication.publicationName",
 				  source->publication, comment, source->owner);
+	/* On a standby, ours is used as it is, too. */
+	if (pg_is_standby(source->pg))
+		*ret = SOURCE_UNMARKED;
 	return *ret == SOURCE_UNMARKED ? check_fits(source, tables, err) : 0;
 }
 
@@ -241,9 +252,12 @@ int source_drop_publication(const struct source *source, const struct checkpoint
 
 	if (find_claim(source, cp, &claim, &comment, err) < 0)
 		return -1;
-	if (claim == SOURCE_OURS || claim == SOURCE_OURS_BY_CP)
+	if (pg_is_standby(source->pg))
+		log_warn("source", "the server is a standby, so the publication stays",
+			 KV_STR("publication", source->publication));
+	else if (claim == SOURCE_OURS || claim == SOURCE_OURS_BY_CP)
 		return pg_publication_drop(source->pg, source->publication, err);
-	if (claim != SOURCE_ABSENT)
+	else if (claim != SOURCE_ABSENT)
 		log_info("source", "the publication does not carry pgsync's mark, so it stays",
 			 KV_STR("publication", source->publication));
 	return 0;
@@ -368,6 +382,11 @@ int source_wait_for_transactions(const struct source *source, bool every, const 
 {
 	_cleanup_free_ char *noted = NULL;
 
+	/* What a standby has replayed is visible. It does not say which transactions are running. */
+	if (pg_is_standby(source->pg))
+		return every ? err_reason(err, ERR_TRANSIENT, REASON_PUBLICATION_CONFLICT,
+					  "the publication was altered while pgsync was starting")
+			     : 0;
 	if (note_transactions(source, &noted, err) < 0)
 		return -1;
 	for (int64_t waited = 0;; waited += WAIT_MS) {
@@ -391,7 +410,7 @@ int source_wait_for_transactions(const struct source *source, bool every, const 
 struct creation {
 	const struct source *source;
 	const struct source_waiting *waiting;
-	char *noted;
+	char *noted; /* NULL: the server is a standby, which does not know */
 };
 
 static void report_creation(void *user)
@@ -400,6 +419,13 @@ static void report_creation(void *user)
 	_cleanup_free_ char *left = NULL;
 	struct err err;
 
+	if (!c->noted) {
+		c->waiting->fn(
+			c->waiting->user,
+			"those of the primary, which then logs that they have ended, when it next writes; to have "
+			"it logged at once, run SELECT pg_log_standby_snapshot() on the primary");
+		return;
+	}
 	if (find_unfinished(c->source, c->noted, true, &left, &err) < 0)
 		return;
 	if (left) {
@@ -417,7 +443,7 @@ int source_create_slot(const struct source *source, struct pg *replication, cons
 	struct creation creation = {.source = source, .waiting = waiting};
 	const struct pg_new_slot slot = {
 		.name = source->slot, .failover = source->failover, .waiting = {REPORT_MS, report_creation, &creation}};
-	int r = note_transactions(source, &creation.noted, err);
+	int r = pg_is_standby(source->pg) ? 0 : note_transactions(source, &creation.noted, err);
 
 	if (r == 0)
 		r = pg_slot_create(replication, &slot, ret_lsn, err);

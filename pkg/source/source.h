@@ -73,13 +73,13 @@ enum source_claim {
 enum source_claim source_judge(const char *owner, const char *comment, const char *fingerprint,
 			       const struct checkpoint *cp);
 /* Finds out who owns the publication. Refuses (INVALID/PublicationConflict) what cannot be used as it is and may not be
- * changed. */
+ * changed. On a standby none may: INVALID/ServerIsStandby, and none counts as ours. */
 int source_check_publication(const struct source *source, const struct checkpoint *cp,
 			     const struct source_tables *tables, enum source_claim *ret, struct err *err) WARN_UNUSED;
 /* The same, and marks one that an earlier version created. */
 int source_claim_publication(const struct source *source, struct checkpoint *cp, const struct source_tables *tables,
 			     enum source_claim *ret, struct err *err) WARN_UNUSED;
-/* Drops it if it is ours. */
+/* Drops it if it is ours, unless the server is a standby. */
 int source_drop_publication(const struct source *source, const struct checkpoint *cp, struct err *err) WARN_UNUSED;
 /* Publishes all columns of every table, if it is ours. */
 int source_widen(const struct source *source, enum source_claim claim, struct err *err) WARN_UNUSED;
@@ -123,7 +123,8 @@ char *source_slot_user(const struct source *source, const struct pg_slot *slot);
  *
  * Waits for the transactions that are running now. Prepared ones, and those whose session is not committing, will
  * commit later and be streamed: those are waited for only if `every` is set, or if the role cannot see what the
- * sessions do (pg_read_all_stats). */
+ * sessions do (pg_read_all_stats). On a standby there is nothing to wait for, and `every` fails as TRANSIENT: an
+ * altered publication needs a new slot there. */
 int source_wait_for_transactions(const struct source *source, bool every, const struct source_waiting *waiting,
 				 struct err *err) WARN_UNUSED;
 /* Counts the table's rows, up to `most`. */

@@ -471,6 +471,26 @@ static void standby(struct setup *s)
 {
 	s->server.is_standby = true;
 }
+static void fed_standby(struct setup *s)
+{
+	standby(s);
+	s->server.feeds_back = true;
+}
+static void old_standby(struct setup *s)
+{
+	standby(s);
+	s->server.version = 150004;
+}
+static void failover_standby(struct setup *s)
+{
+	fed_standby(s);
+	s->source.failover = true;
+}
+static void standby_cannot_create(struct setup *s)
+{
+	fed_standby(s);
+	s->server.may_create = false;
+}
 static void no_create(struct setup *s)
 {
 	s->server.may_create = false;
@@ -640,6 +660,11 @@ static void no_refresh_16(struct setup *s)
 	no_refresh(s);
 	s->server.version = 160004;
 }
+static void followed_on_standby(struct setup *s)
+{
+	followed(s);
+	fed_standby(s);
+}
 static void no_index(struct setup *s)
 {
 	followed(s);
@@ -669,15 +694,18 @@ static const struct {
 	{CHECK_NEEDS_SERVER, latin, ""},
 	{CHECK_NEEDS_SERVER, no_encoding, "NotSupported"},
 	{CHECK_NEEDS_SERVER, no_replication, "PrivilegeMissing"},
-	{CHECK_NEEDS_SERVER, standby, "ServerIsStandby"},
+	{CHECK_NEEDS_SERVER, standby, "-ServerIsStandby"},
+	{CHECK_NEEDS_SERVER, fed_standby, ""},
+	{CHECK_NEEDS_SERVER, old_standby, "ServerIsStandby"},
+	{CHECK_NEEDS_SERVER, failover_standby, "ServerIsStandby"},
+	{CHECK_NEEDS_SERVER, standby_cannot_create, ""},
 	{CHECK_NEEDS_SERVER, no_create, "PrivilegeMissing"},
 	{CHECK_NEEDS_SERVER, no_create_but_published, ""},
 	{CHECK_NEEDS_SERVER, no_slots, "NoFreeSlot"},
 	{CHECK_NEEDS_SERVER, no_senders, "NoFreeSender"},
 	{CHECK_NEEDS_SERVER, all_taken_by_us, ""},
 	{CHECK_NEEDS_SERVER, everything,
-	 "VersionUnsupported WalLevelNotLogical PrivilegeMissing ServerIsStandby PrivilegeMissing NoFreeSlot "
-	 "NoFreeSender"},
+	 "VersionUnsupported WalLevelNotLogical PrivilegeMissing ServerIsStandby NoFreeSlot NoFreeSender"},
 	{CHECK_NEEDS_TABLE, fine, ""},
 	{CHECK_NEEDS_TABLE, no_select, "PrivilegeMissing"},
 	{CHECK_NEEDS_TABLE, row_security, "RowSecurity"},
@@ -708,6 +736,7 @@ static const struct {
 	{CHECK_NEEDS_VIEW, unpopulated_view, ""},
 	{CHECK_NEEDS_VIEW, followed, ""},
 	{CHECK_NEEDS_VIEW, followed_unpopulated, ""},
+	{CHECK_NEEDS_VIEW, followed_on_standby, "NotSupported"},
 	{CHECK_NEEDS_VIEW, no_refresh, "PrivilegeMissing"},
 	{CHECK_NEEDS_VIEW, no_refresh_16, "PrivilegeMissing"},
 	{CHECK_NEEDS_VIEW, no_index, "-RefreshBlocks"},

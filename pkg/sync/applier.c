@@ -8,6 +8,7 @@
 #include "apply/apply.h"
 #include "apply/snapshot.h"
 #include "apply/unsettled.h"
+#include "apply/visible.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "source/views.h"
@@ -52,19 +53,14 @@ struct applier {
  * snapshot does not contain. Leaves the transaction open; *ret is at least 1. */
 static int begin_visible(struct applier *a, const struct batch *batch, size_t *ret, struct err *err)
 {
-	_cleanup_free_ uint32_t *xids = xcalloc(batch->n_txns, sizeof(*xids));
 	int64_t start = clock_now_us();
 	struct pg_visible visible = {0};
 	struct backoff backoff;
 
-	for (size_t i = 0; i < batch->n_txns; i++)
-		xids[i] = batch->txns[i].xid;
 	backoff_init(&backoff, 1, 20, random_seed());
 	for (;;) {
-		if (snapshot_begin(&a->snapshot, connector_limits(a->connector).statement_ms, err) < 0)
+		if (visible_open(&a->snapshot, batch, connector_limits(a->connector).statement_ms, &visible, err) < 0)
 			return -1;
-		if (pg_visible_prefix(a->pg, xids, batch->n_txns, &visible, err) < 0)
-			return err_wrap(err, "asking which commits are visible");
 		if (visible.n)
 			break;
 		if (snapshot_undo(&a->snapshot, err) < 0)

@@ -128,6 +128,42 @@ static void test_applier_when_a_commit_is_not_visible_then_the_batch_is_cut_befo
 	end(&f);
 }
 
+static void set_replayed(struct fixture *f, const char *lsn)
+{
+	(void)pthread_mutex_lock(fake_postgres_lock(f->w.postgres));
+	f->w.replayed = lsn;
+	(void)pthread_mutex_unlock(fake_postgres_lock(f->w.postgres));
+}
+
+/* pg_visible_in_snapshot is wrong there: a standby's snapshot does not list what is running. */
+static void test_applier_when_a_standby_has_not_replayed_a_commit_then_it_is_not_read(void **state)
+{
+	struct fixture f;
+
+	UNUSED(state);
+	begin(&f);
+	fake_postgres_be_standby(f.w.postgres);
+	for (int id = 1; id <= 2; id++) {
+		world_add_row(&f.w, (struct row){.id = id});
+		add_transaction(&f, COMMIT + (uint64_t)id * STEP, id);
+	}
+	set_replayed(&f, "0/3108"); /* within the first commit */
+	submit(&f, true);
+	world_wait_asked(&f.w, "applier: ROLLBACK", 3);
+	assert_int_equal(world_asked(&f.w, f.w.at.model.plans[0]->sql.by_key), 0);
+	fake_gate_close(&f.w.bulks);
+	set_replayed(&f, "0/3110");
+	assert_true(fake_gate_holds(&f.w.bulks, 1));
+	assert_int_equal(world_asked(&f.w, "{\"1\"}"), 1);
+	assert_int_equal(world_asked(&f.w, "\"2\""), 0);
+	assert_int_equal(world_asked(&f.w, "pg_visible_in_snapshot"), 0);
+	set_replayed(&f, "0/3210");
+	fake_gate_open(&f.w.bulks);
+	wait_durable(&f);
+	assert_int_equal(world_version(&f.w, 2), COMMIT + 2 * STEP + TAIL);
+	end(&f);
+}
+
 static void test_applier_when_the_batch_is_cut_then_only_the_first_part_is_acknowledged(void **state)
 {
 	struct fixture f;
@@ -530,6 +566,7 @@ int main(void)
 		cmocka_unit_test(
 			test_applier_when_no_commit_is_visible_then_it_opens_another_snapshot_and_writes_nothing),
 		cmocka_unit_test(test_applier_when_a_commit_is_not_visible_then_the_batch_is_cut_before_it),
+		cmocka_unit_test(test_applier_when_a_standby_has_not_replayed_a_commit_then_it_is_not_read),
 		cmocka_unit_test(test_applier_when_the_batch_is_cut_then_only_the_first_part_is_acknowledged),
 		cmocka_unit_test(test_applier_when_a_row_is_there_or_gone_then_its_document_is_written_or_deleted),
 		cmocka_unit_test(

@@ -277,7 +277,8 @@ static int send_heartbeat(struct monitor *m, int64_t now, struct err *err)
 
 	stream_notify_at(m->stream, lsn);
 	m->due_ms[TASK_HEARTBEAT] = lsn ? now + HEARTBEAT_MS : INT64_MAX;
-	if (!lsn || m->progress.durable >= lsn || m->progress.pending)
+	/* A standby writes no WAL. It says how far it has come when the stream asks. */
+	if (!lsn || m->progress.durable >= lsn || m->progress.pending || pg_is_standby(m->attempt->source.pg))
 		return 0;
 	return pg_query(m->attempt->source.pg, "SELECT pg_logical_emit_message(false, 'pgsync', '')", NULL, 0, NULL,
 			err);

@@ -128,8 +128,8 @@ static int try_replication(struct attempt *at, struct checks_server *server, str
 	return err_wrap(err, "replication connection");
 }
 
-/* schema, server: where findings go. Sets the model only if every document compiled. 1: the server is a standby, where
- * the schema cannot be checked. */
+/* schema, server: where findings go. Sets the model only if every document compiled. 1: the server is a standby that
+ * cannot be followed, and the schema was not checked. */
 static int examine_source(struct attempt *at, struct findings *schema, struct findings *server, struct err *err)
 {
 	const struct spec *spec = at->run->spec;
@@ -144,12 +144,13 @@ static int examine_source(struct attempt *at, struct findings *schema, struct fi
 	if (checks_read_server(&at->source, &facts, err) < 0 || try_replication(at, &facts, err) < 0)
 		return -1;
 	checks_server(&at->source, &facts, server);
-	if (facts.is_standby)
+	if (!checks_may_follow(&at->source, &facts))
 		return 1;
 	if (compile_documents(&documents, at->source.pg, &c, schema, err) < 0)
 		return -1;
 	subject = (struct checks_subject){.catalog = c.catalog, .tables = &c.tables, .named = c.named};
-	if (checks_tables(&at->source, &facts, &subject, schema, err) < 0)
+	if (checks_tables(&at->source, &facts, &subject, schema, err) < 0 ||
+	    (c.complete && checks_published(&at->source, &c.tables, server, err) < 0))
 		return -1;
 	checks_views(&at->source, &facts, c.views, c.n_views, schema);
 	if (c.complete)

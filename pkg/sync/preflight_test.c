@@ -73,6 +73,24 @@ static void test_preflight_when_the_server_lacks_several_things_then_all_are_fou
 	store_end(&s);
 }
 
+static void test_preflight_when_a_standby_lacks_the_publication_then_the_statements_to_run_on_the_primary(void **state)
+{
+	struct findings f;
+	struct store s;
+
+	UNUSED(state);
+	store_begin(&s);
+	fake_postgres_be_standby(s.w.postgres);
+	s.w.replayed = s.w.flush_lsn;
+	findings_init(&f);
+	OK(&s.w, check(&s, &f));
+	assert_int_equal(f.n, 1);
+	expect_finding(&f, 0, REASON_SERVER_IS_STANDBY, "", "ADD TABLE \"public\".\"books\"; or set");
+	store_expect_changes(&s, "");
+	findings_release(&f);
+	store_end(&s);
+}
+
 static void test_preflight_when_the_server_lets_a_role_replicate_that_lacks_the_attribute_then_well(void **state)
 {
 	struct findings f;
@@ -326,6 +344,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_preflight_when_all_is_well_then_every_side_is_connected_and_nothing_changes),
 		cmocka_unit_test(test_preflight_when_the_server_lacks_several_things_then_all_are_found_at_once),
+		cmocka_unit_test(
+			test_preflight_when_a_standby_lacks_the_publication_then_the_statements_to_run_on_the_primary),
 		cmocka_unit_test(
 			test_preflight_when_the_server_lets_a_role_replicate_that_lacks_the_attribute_then_well),
 		cmocka_unit_test(test_preflight_when_the_server_raises_its_wal_level_then_replica_is_enough),

@@ -67,6 +67,7 @@ static int inspect(struct attempt *at, struct found *f, struct err *err)
 	for (size_t i = 0; i < at->model.n_plans; i++)
 		f->indices[i] = at->model.plans[i]->document->index;
 	in->cp = &at->cp;
+	in->standby = pg_is_standby(at->source.pg);
 	in->publication = f->publication;
 	in->fingerprint = f->fingerprint;
 	in->catalog = f->catalog;

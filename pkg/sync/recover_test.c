@@ -403,6 +403,25 @@ static void test_recover_when_the_publication_is_unmarked_but_fits_then_it_is_us
 	store_end(&s);
 }
 
+static void
+test_recover_when_the_server_is_a_standby_then_what_is_published_there_is_used_and_nothing_written(void **state)
+{
+	struct store s;
+
+	UNUSED(state);
+	begin_with_publication(&s, "pgsync: shop/books", true);
+	fake_postgres_be_standby(s.w.postgres);
+	s.w.replayed = s.w.flush_lsn;
+	OK(&s.w, store_start(&s));
+	store_expect_changes(&s, "save; create slot; save; create books-g1; save");
+	assert_int_equal(world_asked(&s.w, "pg_current_xact_id"), 0);
+	attempt_end(&s.w.at);
+	OK(&s.w, sync_cleanup(&s.w.options, &s.w.err));
+	assert_true(s.has_publication);
+	assert_false(s.has_slot);
+	store_end(&s);
+}
+
 static void test_recover_when_the_publication_has_the_mark_of_another_then_refused(void **state)
 {
 	struct store s;
@@ -618,6 +637,8 @@ int main(void)
 			test_recover_when_the_publication_is_unmarked_and_lacks_a_table_then_refused_and_untouched),
 		cmocka_unit_test(
 			test_recover_when_the_publication_is_unmarked_but_fits_then_it_is_used_and_stays_as_it_is),
+		cmocka_unit_test(
+			test_recover_when_the_server_is_a_standby_then_what_is_published_there_is_used_and_nothing_written),
 		cmocka_unit_test(test_recover_when_the_publication_has_the_mark_of_another_then_refused),
 		cmocka_unit_test(test_recover_when_an_earlier_version_made_the_publication_then_it_is_marked),
 		cmocka_unit_test(

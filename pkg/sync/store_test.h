@@ -158,6 +158,10 @@ static inline bool store_answer_server(struct store *s, const char *sql, struct 
 		FAKE_ROW(r, "0", "");
 	else if (has(sql, "SELECT pg_current_wal_flush_lsn()") || has(sql, "SELECT pg_current_wal_insert_lsn()"))
 		FAKE_ROW(r, s->w.flush_lsn);
+	else if (has(sql, "SELECT pg_last_wal_replay_lsn()"))
+		FAKE_ROW(r, s->w.replayed);
+	else if (has(sql, "pg_postmaster_start_time"))
+		FAKE_ROW(r, "2026-01-01");
 	else if (has(sql, "EXPLAIN"))
 		FAKE_ROW(r, has(sql, "EXECUTE") ? "Index Scan using books_pkey" : "Tid Range Scan on books");
 	else

@@ -56,6 +56,7 @@ struct world {
 	const char *altered;                   /* the transaction that last changed the column */
 	const char *publication;               /* its fingerprint */
 	const char *flush_lsn;
+	const char *replayed; /* by a standby */
 	bool refuses_documents, refuses_stream, never_visible;
 	bool fails_always;        /* no range can be read, whatever its rows */
 	const char *held_from;    /* only ranges that begin there wait for the gate; NULL: everything does */
@@ -231,6 +232,10 @@ static inline void answer_sql(void *user, const struct fake_query *q, struct fak
 		FAKE_ROW(r, w->versions);
 	if (has(q->sql, "SELECT pg_current_wal_flush_lsn()") || has(q->sql, "SELECT pg_current_wal_insert_lsn()"))
 		FAKE_ROW(r, w->flush_lsn);
+	if (has(q->sql, "SELECT pg_last_wal_replay_lsn()"))
+		FAKE_ROW(r, w->replayed);
+	if (has(q->sql, "pg_postmaster_start_time"))
+		FAKE_ROW(r, "2026-01-01");
 	if (has(q->sql, "c.oid, pg_relation_filenode(c.oid), quote_ident"))
 		FAKE_ROW(r, "16384", w->filenode, "public.books", w->blocks, "10");
 	if (has(q->sql, "SELECT pg_relation_filenode($1::oid)"))
