@@ -192,7 +192,7 @@ static void test_remedy_then_the_text_of_the_row_without_markup(void **state)
 		if (!text != !ROWS[i].text || (text && strcmp(text, ROWS[i].text) != 0))
 			fail_msg("%s: %s", ROWS[i].word, text);
 	}
-	assert_non_null(strstr(standby, ". Reading from a standby is not supported"));
+	assert_non_null(strstr(standby, ". See Following a standby"));
 }
 
 static void assert_has(const struct strbuf *text, const char *part)
