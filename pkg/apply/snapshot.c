@@ -6,6 +6,7 @@
 
 #include "apply/limits.h"
 #include "postgres/locks.h"
+#include "postgres/replication.h"
 #include "sink/sink.h"
 #include "source/views.h"
 
@@ -205,5 +206,5 @@ int snapshot_again(struct snapshot *s, struct err *err)
 		if (give_way(s, "ROLLBACK", &pause_ms, err) < 0 || pg_pause(s->pg, pause_ms, err) < 0)
 			return -1;
 	forget_lock(s);
-	return 0;
+	return s->horizon ? pg_horizon_raise(s->pg, s->horizon, err) : 0;
 }

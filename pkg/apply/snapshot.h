@@ -34,6 +34,7 @@ struct snapshot {
 	uint64_t n;           /* transactions so far */
 	bool open;
 	bool standby;                 /* the server was one when the session began */
+	_Atomic uint64_t *horizon;    /* is raised above what is read for a live index; NULL: there is none */
 	struct precedence precedence; /* zeros: this session is not watched */
 };
 

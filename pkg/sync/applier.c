@@ -69,7 +69,7 @@ static int begin_visible(struct applier *a, const struct batch *batch, size_t *r
 			return err_set(err, ERR_CANCELLED, "stopped while waiting for a commit to become visible");
 	}
 	*ret = visible.n;
-	pg_horizon_saw(&a->run->horizon, visible.horizon);
+	pg_horizon_saw(a->snapshot.horizon, visible.horizon);
 	if (backoff.attempt)
 		meters_visibility_wait(a->run->metrics, clock_now_us() - start);
 	return 0;
@@ -263,6 +263,7 @@ static int connect_both(struct applier *a, struct err *err)
 	    snapshot_init(&a->snapshot, a->model, a->pg, &a->run->report, err) < 0)
 		return -1;
 	a->bulk = dead_letters_writer(&a->dead, a->search);
+	a->snapshot.horizon = &a->run->horizon;
 	snapshot_watch(&a->snapshot, a->bulk, a->connector->precedences);
 	apply_init(&a->apply, a->model, &a->snapshot, a->bulk, &a->dead);
 	a->apply.builder.view_hold_ms = connector_limits(a->connector).snapshot_ms;
