@@ -68,6 +68,7 @@
 	X(PENDING, "Pending")                                 \
 	X(PIPELINE_MISSING, "PipelineMissing")                \
 	X(PLANNED, "Planned")                                 \
+	X(POSITION_NOT_SAVED, "PositionNotSaved")             \
 	X(PRIVILEGE_MISSING, "PrivilegeMissing")              \
 	X(PROGRESSING, "Progressing")                         \
 	X(PUBLICATION_CONFLICT, "PublicationConflict")        \

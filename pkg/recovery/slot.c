@@ -16,7 +16,7 @@ static void PRINTF_LIKE(4, 5)
 	va_end(ap);
 }
 
-void recovery_slot_health(const struct pg_slot *slot, const char *name, uint64_t given_up,
+void recovery_slot_health(const struct pg_slot *slot, const char *name, uint64_t given_up, const char *unsaved,
 			  struct recovery_slot_health *ret)
 {
 	if (slot->state == PG_SLOT_ABSENT && given_up)
@@ -35,6 +35,12 @@ void recovery_slot_health(const struct pg_slot *slot, const char *name, uint64_t
 		    "the slot is about to be lost: it retains %llu bytes of WAL, more than max_slot_wal_keep_size "
 		    "allows",
 		    (unsigned long long)slot->retained_bytes);
+	else if (unsaved)
+		set(ret, RECOVERY_HEALTH_BAD, REASON_POSITION_NOT_SAVED,
+		    "the index follows the tables, but its position cannot be saved, so the slot retains WAL (%llu "
+		    "bytes "
+		    "so far): %.300s",
+		    (unsigned long long)slot->retained_bytes, unsaved);
 	else
 		set(ret, RECOVERY_HEALTH_GOOD, REASON_RESERVED, "the server keeps the WAL that the slot needs");
 }

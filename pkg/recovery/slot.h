@@ -14,10 +14,11 @@ enum recovery_health { RECOVERY_HEALTH_UNKNOWN, RECOVERY_HEALTH_BAD, RECOVERY_HE
 struct recovery_slot_health {
 	enum recovery_health health;
 	enum reason reason;
-	char message[256];
+	char message[512];
 };
-/* given_up: bytes that the slot retained when it was dropped because of that, if there has been no slot since; or 0. */
-void recovery_slot_health(const struct pg_slot *slot, const char *name, uint64_t given_up,
+/* given_up: bytes that the slot retained when it was dropped because of that, if there has been no slot since; or 0.
+ * unsaved: why the position has not been saved for a while, so that nothing is acknowledged; NULL: it has. */
+void recovery_slot_health(const struct pg_slot *slot, const char *name, uint64_t given_up, const char *unsaved,
 			  struct recovery_slot_health *ret);
 
 struct recovery_slot_use {

@@ -82,39 +82,57 @@ static void test_slot_health_then_reason_and_words(void **state)
 	static const struct {
 		struct pg_slot slot;
 		uint64_t given_up;
+		const char *unsaved;
 		enum recovery_health health;
 		enum reason reason;
 		const char *words;
 	} cases[] = {
-		{{.state = PG_SLOT_ABSENT}, 0, RECOVERY_HEALTH_UNKNOWN, REASON_NOT_CHECKED, "no replication slot"},
+		{{.state = PG_SLOT_ABSENT},
+		 0,
+		 NULL,
+		 RECOVERY_HEALTH_UNKNOWN,
+		 REASON_NOT_CHECKED,
+		 "no replication slot"},
 		{{.state = PG_SLOT_ABSENT},
 		 4096,
+		 NULL,
 		 RECOVERY_HEALTH_BAD,
 		 REASON_SLOT_GIVEN_UP,
 		 "\"s\" retained 4096 bytes of WAL, more than spec.source.replication.maxRetainedWAL"},
 		/* A new one. */
 		{{.state = PG_SLOT_ACTIVE, .wal_status = "reserved"},
 		 4096,
+		 NULL,
 		 RECOVERY_HEALTH_GOOD,
 		 REASON_RESERVED,
 		 "keeps the WAL"},
 		{{.state = PG_SLOT_LOST, .invalidation = "idle_timeout"},
 		 0,
+		 NULL,
 		 RECOVERY_HEALTH_BAD,
 		 REASON_LOST,
 		 "idle_timeout"},
 		{{.state = PG_SLOT_INACTIVE, .wal_status = "unreserved", .retained_bytes = 99},
 		 0,
+		 NULL,
 		 RECOVERY_HEALTH_BAD,
 		 REASON_WAL_STATUS_UNRESERVED,
 		 "retains 99 bytes"},
+		{{.state = PG_SLOT_ACTIVE, .wal_status = "reserved", .retained_bytes = 99},
+		 0,
+		 "the index is read-only",
+		 RECOVERY_HEALTH_BAD,
+		 REASON_POSITION_NOT_SAVED,
+		 "retains WAL (99 bytes so far): the index is read-only"},
+		/* Worse. */
+		{{.state = PG_SLOT_LOST}, 0, "the index is read-only", RECOVERY_HEALTH_BAD, REASON_LOST, "dropped WAL"},
 	};
 
 	UNUSED(state);
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		struct recovery_slot_health h;
 
-		recovery_slot_health(&cases[i].slot, "s", cases[i].given_up, &h);
+		recovery_slot_health(&cases[i].slot, "s", cases[i].given_up, cases[i].unsaved, &h);
 		assert_int_equal(h.health, cases[i].health);
 		assert_string_equal(reason_name(h.reason), reason_name(cases[i].reason));
 		assert_non_null(strstr(h.message, cases[i].words));

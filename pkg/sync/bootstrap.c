@@ -78,12 +78,6 @@ static int plan_some(struct bootstrap *b, struct attempt *at, bool views, struct
 	return 0;
 }
 
-/* Views first: the stream waits for them. */
-static int plan_all(struct bootstrap *b, struct attempt *at, struct err *err)
-{
-	return plan_some(b, at, true, err) < 0 || plan_some(b, at, false, err) < 0 ? -1 : 0;
-}
-
 /* --- handing out --- */
 
 static bool take_chunk(struct bootstrap *b, struct chunk *ret)
@@ -492,7 +486,8 @@ int bootstrap_start(struct attempt *at, int wake_fd, struct bootstrap **ret, str
 	b->limits = connector_limits(&at->connector);
 	b->wake_fd = wake_fd;
 	(void)pthread_mutex_init(&b->lock, NULL);
-	if (plan_all(b, at, err) < 0)
+	/* Views first: the stream waits for them. */
+	if (plan_some(b, at, true, err) < 0 || plan_some(b, at, false, err) < 0)
 		return -1;
 	(void)pthread_mutex_lock(&b->lock);
 	if (start_workers(b, err) < 0) {

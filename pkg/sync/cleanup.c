@@ -111,9 +111,8 @@ static int clean_sink(struct attempt *at, bool derived, struct err *err)
 			 KV_STR("slot", at->run->spec->source.slot_name));
 		return 0;
 	}
-	if (at->source.pg && ((!derived && drop_slot(at, err) < 0) || drop_publication(at, err) < 0))
-		return -1;
-	if (at->source.pg && !pg_is_standby(at->source.pg) && identity_restore_all(&at->source, &at->cp, err) < 0)
+	if (at->source.pg && ((!derived && drop_slot(at, err) < 0) || drop_publication(at, err) < 0 ||
+			      (!pg_is_standby(at->source.pg) && identity_restore_all(&at->source, &at->cp, err) < 0)))
 		return -1;
 	return drop_sink(at, err);
 }

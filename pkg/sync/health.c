@@ -17,7 +17,8 @@ void health_set_slot_condition(struct run *run, const struct pg_slot *slot)
 							 [RECOVERY_HEALTH_GOOD] = STATUS_TRUE};
 	struct recovery_slot_health h;
 
-	recovery_slot_health(slot, run->spec->source.slot_name, run->given_up, &h);
+	recovery_slot_health(slot, run->spec->source.slot_name, run->given_up,
+			     run->unsaved.kind == ERR_NONE ? NULL : run->unsaved.msg, &h);
 	report_condition(&run->report, CONDITION_SLOT_HEALTHY, statuses[h.health], h.reason, "%s", h.message);
 }
 

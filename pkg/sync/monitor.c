@@ -247,6 +247,7 @@ static int confirm(struct monitor *m, bool must_save, struct err *err)
 	if (attempt_save(at, err) < 0)
 		return -1;
 	m->save_unsure = m->must_save = false;
+	at->run->unsaved = (struct err){0};
 	m->confirmed = at->cp.confirmed_lsn;
 	stream_confirm(m->stream, m->confirmed);
 	return 0;
@@ -264,6 +265,8 @@ static int save(struct monitor *m, int64_t now, struct err *err)
 	if (m->bootstrap || err->kind != ERR_TRANSIENT)
 		return -1;
 	log_info("sync", "could not save the position, retrying later", KV_ERR(err));
+	if (m->save_unsure)
+		m->attempt->run->unsaved = *err;
 	m->save_unsure = true;
 	m->due_ms[TASK_SAVE] = clock_now_ms() + interval;
 	return 0;

@@ -57,9 +57,8 @@ static int inspect(struct attempt *at, struct found *f, struct err *err)
 	in->acknowledged = in->slot.state == PG_SLOT_ABSENT ? 0 : in->slot.confirmed_flush_lsn;
 	if (checkpoint_load(&store, at->run->key, &at->cp, err) < 0)
 		return err_wrap(err, "loading the checkpoint");
-	if (pg_slot_read(at->source.pg, at->source.slot, &in->slot, err) < 0)
-		return err_wrap(err, "reading the slot");
-	if (pg_publication_fingerprint(at->source.pg, at->source.publication, &f->publication, err) < 0)
+	if (pg_slot_read(at->source.pg, at->source.slot, &in->slot, err) < 0 ||
+	    pg_publication_fingerprint(at->source.pg, at->source.publication, &f->publication, err) < 0)
 		return -1;
 	f->fingerprint = document_plans_fingerprint(at->model.plans, at->model.n_plans, spec->schema_hash);
 	f->catalog = document_plans_catalog(at->model.plans, at->model.n_plans);

@@ -31,7 +31,8 @@ struct run {
 	 * known yet. Not kept up to date while a bootstrap reads. */
 	_Atomic uint64_t horizon;
 	struct landmarks landmarks; /* the stream thread's while it runs, otherwise the control thread's */
-	uint64_t given_up; /* bytes that the slot retained when it was given up; 0: it was not. The control thread's */
+	struct err unsaved; /* why the position was not saved, more than once; NONE: it was. The control thread's */
+	uint64_t given_up;  /* bytes that the slot retained when it was given up; 0: it was not. The control thread's */
 };
 
 int run_init(struct run *run, const struct sync_options *options, struct err *err) WARN_UNUSED;
