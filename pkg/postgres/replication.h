@@ -42,7 +42,7 @@ struct pg_slot {
 	enum pg_slot_state state;
 	int active_pid;
 	bool logical_pgoutput; /* plugin pgoutput, of the current database */
-	char wal_status[16];   /* reserved, extended, unreserved, lost */
+	bool wal_unreserved;   /* wal_status unreserved: the next checkpoint may remove WAL that it needs */
 	char invalidation[32]; /* why it is lost, such as wal_removed; "": it is not, or the server does not say */
 	uint64_t confirmed_flush_lsn, restart_lsn;
 	uint64_t retained_bytes; /* WAL kept because of this slot */

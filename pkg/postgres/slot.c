@@ -105,17 +105,19 @@ static int64_t safe_size(const struct pg_result *r)
 int pg_slot_read(struct pg *pg, const char *name, struct pg_slot *ret, struct err *err)
 {
 	_cleanup_(pg_result_freep) struct pg_result *r = NULL;
-	struct pg_slot slot = {.wal_status = ""};
+	const char *wal_status;
+	struct pg_slot slot = {0};
 
 	if (pg_query(pg, sql_slot, (const char *const[]){name}, 1, &r, err) < 0)
 		return err_wrap(err, "reading replication slot \"%s\"", name);
 	if (pg_n_rows(r) != 1)
 		return err_set(err, ERR_FATAL, "reading replication slot \"%s\": got %d rows, expected one", name,
 			       pg_n_rows(r));
-	(void)snprintf(slot.wal_status, sizeof(slot.wal_status), "%s", pg_value(r, 0, 5));
+	wal_status = pg_value(r, 0, 5);
+	slot.wal_unreserved = strcmp(wal_status, "unreserved") == 0;
 	/* From Postgres 17 on. */
 	(void)snprintf(slot.invalidation, sizeof(slot.invalidation), "%s", pg_value(r, 0, 10));
-	slot.state = slot_state(r, slot.wal_status);
+	slot.state = slot_state(r, wal_status);
 	slot.current_lsn = pg_lsn(r, 0, 0);
 	slot.active_pid = (int)pg_u64(r, 0, 3);
 	slot.logical_pgoutput = pg_bool(r, 0, 4);

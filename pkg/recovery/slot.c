@@ -2,7 +2,6 @@
 #include "recovery/slot.h"
 
 #include <stdio.h>
-#include <string.h>
 
 static void PRINTF_LIKE(4, 5)
 	set(struct recovery_slot_health *h, enum recovery_health health, enum reason reason, const char *fmt, ...)
@@ -30,7 +29,7 @@ void recovery_slot_health(const struct pg_slot *slot, const char *name, uint64_t
 		set(ret, RECOVERY_HEALTH_BAD, REASON_LOST,
 		    "the server dropped WAL that slot \"%s\" needed, or invalidated it for another reason%s%s", name,
 		    slot->invalidation[0] ? ": " : "", slot->invalidation);
-	else if (!strcmp(slot->wal_status, "unreserved"))
+	else if (slot->wal_unreserved)
 		set(ret, RECOVERY_HEALTH_BAD, REASON_WAL_STATUS_UNRESERVED,
 		    "the slot is about to be lost: it retains %llu bytes of WAL, more than max_slot_wal_keep_size "
 		    "allows",

@@ -466,8 +466,8 @@ int source_explain_end(const struct source *source, struct err *err)
 				  source->slot);
 	if (slot.state == PG_SLOT_LOST)
 		return err_reason(err, ERR_TRANSIENT, REASON_SLOT_LOST,
-				  "the server has invalidated replication slot \"%s\" (wal_status %s%s%s)",
-				  source->slot, slot.wal_status, slot.invalidation[0] ? ", invalidation_reason " : "",
+				  "the server has invalidated replication slot \"%s\" (wal_status lost%s%s)",
+				  source->slot, slot.invalidation[0] ? ", invalidation_reason " : "",
 				  slot.invalidation);
 	return -1;
 }

@@ -17,10 +17,10 @@ static void test_slot_when_read_then_its_state_is_the_condition(void **state)
 		enum reason reason;
 	} cases[] = {
 		{{.state = PG_SLOT_ABSENT}, STATUS_UNKNOWN, REASON_NOT_CHECKED},
-		{{.state = PG_SLOT_LOST, .wal_status = "lost"}, STATUS_FALSE, REASON_LOST},
-		{{.state = PG_SLOT_ACTIVE, .wal_status = "unreserved"}, STATUS_FALSE, REASON_WAL_STATUS_UNRESERVED},
-		{{.state = PG_SLOT_ACTIVE, .wal_status = "reserved"}, STATUS_TRUE, REASON_RESERVED},
-		{{.state = PG_SLOT_INACTIVE, .wal_status = "extended"}, STATUS_TRUE, REASON_RESERVED},
+		{{.state = PG_SLOT_LOST}, STATUS_FALSE, REASON_LOST},
+		{{.state = PG_SLOT_ACTIVE, .wal_unreserved = true}, STATUS_FALSE, REASON_WAL_STATUS_UNRESERVED},
+		{{.state = PG_SLOT_ACTIVE}, STATUS_TRUE, REASON_RESERVED},
+		{{.state = PG_SLOT_INACTIVE}, STATUS_TRUE, REASON_RESERVED},
 	};
 	struct world w;
 
