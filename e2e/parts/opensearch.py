@@ -111,7 +111,7 @@ class Elasticsearch8(Node):
 
     @classmethod
     def build(cls, directory):
-        maven.copy_dependencies(cls.source, directory, elasticsearch_version=cls.version)
+        maven.copy_dependencies(cls.source, directory, f"SHA256SUMS-{cls.version}", elasticsearch_version=cls.version)
         java.compile_main(cls.source, directory)
         java.pack_plugin(directory, "HttpPlugin", cls.version)
 

@@ -4,10 +4,9 @@ import json
 import os
 import subprocess
 import sys
-import venv
 from pathlib import Path
 
-from . import cache, maven
+from . import cache, maven, pip
 from .process import Process
 
 VERSION = "7.3.0"
@@ -17,13 +16,7 @@ def fetch() -> Path:
     """The virtual environment with pgsync and everything that it needs, at the versions of tools/pgsync/requirements.txt."""
 
     def build(directory):
-        venv.create(directory, with_pip=True)
-        done = subprocess.run(
-            [directory / "bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps",
-             "--only-binary", ":all:", "-r", maven.TOOLS / "pgsync/requirements.txt"],
-            capture_output=True, text=True)
-        if done.returncode != 0:
-            raise RuntimeError(f"pip for pgsync failed:\n{(done.stdout + done.stderr)[-3000:]}")
+        pip.environment(directory, maven.TOOLS / "pgsync/requirements.txt")
 
     python = f"python{sys.version_info.major}.{sys.version_info.minor}"
     return cache.cached("pgsync", f"{VERSION}-{python}", build, sources=maven.TOOLS / "pgsync")

@@ -17,6 +17,8 @@ from psycopg import sql as S
 from . import cache, maven, ports
 from .process import Process, children, unprivileged_user
 
+# Those whose checksums are in tools/postgres.
+VERSIONS = ["13.22", "14.18", "15.13", "16.9", "17.10", "18.1"]
 VERSION = os.environ.get("E2E_POSTGRES", "17.10")
 STOP_MODES = {"smart": signal.SIGTERM, "fast": signal.SIGINT, "immediate": signal.SIGQUIT}
 
@@ -25,7 +27,7 @@ def fetch(version=VERSION) -> Path:
     """The directory that contains bin/postgres and bin/initdb of a version."""
 
     def build(directory):
-        maven.copy_dependencies("postgres", directory / "jars", postgres_version=f"{version}.0")
+        maven.copy_dependencies("postgres", directory / "jars", f"SHA256SUMS-{version}", postgres_version=f"{version}.0")
         (jar,) = (directory / "jars").glob("*.jar")
         with zipfile.ZipFile(jar) as outer:
             (name,) = [n for n in outer.namelist() if n.endswith(".txz")]
@@ -33,7 +35,7 @@ def fetch(version=VERSION) -> Path:
                 archive.extractall(directory)
         shutil.rmtree(directory / "jars")
 
-    return cache.cached("postgres", version, build)
+    return cache.cached("postgres", version, build, sources=maven.TOOLS / "postgres")
 
 
 def _reachable_copy(source: Path, target: Path):
